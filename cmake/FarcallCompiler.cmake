@@ -1,0 +1,16 @@
+# farcall_compile(target): the flags of all of our own code.
+function(farcall_compile target)
+  set_target_properties(${target} PROPERTIES
+    C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF C_VISIBILITY_PRESET hidden)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wpointer-arith -Wvla
+    -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wundef
+    $<$<BOOL:${FARCALL_WERROR}>:-Werror>)
+  if(NOT WIN32)
+    target_compile_definitions(${target} PRIVATE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)
+  endif()
+endfunction()
+
+if(FARCALL_SANITIZE)
+  add_compile_options(-fsanitize=${FARCALL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${FARCALL_SANITIZE})
+endif()

@@ -1,0 +1,19 @@
+# The libraries that users link: farcall (shared) and farcall_static, from the same objects.
+# farcall_any is the one to link inside this build: static if there is one.
+function(farcall_library target type)
+  add_library(${target} ${type} $<TARGET_OBJECTS:farcall_objects>)
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME farcall LINKER_LANGUAGE C)
+  target_include_directories(${target} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(${target} PUBLIC PkgConfig::PROTOBUF_C PRIVATE PkgConfig::LIBUV Threads::Threads)
+endfunction()
+
+if(FARCALL_SHARED)
+  farcall_library(farcall SHARED)
+  set_target_properties(farcall PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
+  set(farcall_any farcall)
+endif()
+if(FARCALL_STATIC)
+  farcall_library(farcall_static STATIC)
+  set(farcall_any farcall_static)
+endif()

@@ -1,0 +1,174 @@
+/*
+ * farcall/call.h: one call; the same noun on both sides; used once.
+ *
+ * A handler is given its call; a client makes one of a channel. Generated stubs stand on the
+ * generic functions at the end of this page. Every function accepts NULL: it then does nothing, or
+ * answers FAILED_PRECONDITION, "" or NULL. What a call shows (messages, metadata, texts) lives with
+ * it.
+ *
+ * Threads: a call has one sender and one receiver thread at a time; cancel, complete, hold and free
+ * may come from any thread.
+ */
+#ifndef FARCALL_CALL_H
+#define FARCALL_CALL_H
+
+#include <farcall/interface.h>
+
+FARCALL_BEGIN_DECLS
+
+typedef struct farcall_channel farcall_channel;
+typedef struct farcall_metadata farcall_metadata;
+
+/* ---- a client's call ---- */
+
+/* A call on `channel`. Never NULL. Out of memory, or a channel that has failed, gives a call that
+ * answers that failure. Free it by farcall_call_free(). Any thread. */
+FARCALL_API farcall_call *farcall_call_new(farcall_channel *channel);
+
+/* The deadline, `ms` milliseconds from the moment the call starts; it travels to the server as
+ * `grpc-timeout`. 0: already expired. Default: the channel's, else none. Before the start only. */
+FARCALL_API void farcall_call_set_timeout_ms(farcall_call *call, uint64_t ms);
+
+/* Inherits deadline and cancellation of `parent`, a call being served or made; it is held until
+ * this call ends. The earlier deadline wins. Before the start only. */
+FARCALL_API void farcall_call_set_parent(farcall_call *call, const farcall_call *parent);
+
+/* true: while the channel cannot connect the call waits, until its deadline, instead of failing
+ * with UNAVAILABLE. Default false. Before the start only. */
+FARCALL_API void farcall_call_set_wait_for_ready(farcall_call *call, bool wait);
+
+/* Request metadata; on a server, initial response metadata (before the first reply). `key` is lower
+ * case [0-9a-z_.-]+, not "grpc-…" nor "…-bin"; `value` is printable ASCII without blanks at its
+ * ends. Both are copied. A bad key or value is INVALID_ARGUMENT, stuck to the call; too much of it
+ * is RESOURCE_EXHAUSTED. Repeated keys keep their order. */
+FARCALL_API void farcall_call_add_metadata(farcall_call *call, const char *key, const char *value);
+
+/* The same for any bytes; `key` ends in "-bin". */
+FARCALL_API void farcall_call_add_metadata_bin(
+    farcall_call *call, const char *key, const void *data, size_t size);
+
+/* Ends the call with CANCELLED, once, if it has not ended; the peer learns of it. Never blocks. */
+FARCALL_API void farcall_call_cancel(farcall_call *call);
+
+/* Lets go. In flight: cancels; a pending `done` still comes, with CANCELLED. All that the call
+ * showed dies with the last holder. Never blocks. */
+FARCALL_API void farcall_call_free(farcall_call *call);
+
+/* One more farcall_call_free() is needed, so another thread may keep the call. */
+FARCALL_API void farcall_call_hold(farcall_call *call);
+
+/* ---- how it went ---- */
+
+/* The final status; OK while the call is in flight and nothing has failed. */
+FARCALL_API farcall_code farcall_call_code(const farcall_call *call);
+FARCALL_API farcall_cause farcall_call_cause(const farcall_call *call);
+
+/* "UNAVAILABLE: connect localhost:27015: connection refused"; "" if nothing has failed. */
+FARCALL_API const char *farcall_call_error(const farcall_call *call);
+
+/* The peer's `grpc-message` alone, percent-decoded; "" if none. */
+FARCALL_API const char *farcall_call_status_message(const farcall_call *call);
+
+/* Received metadata: the request's on a server, the response's initial on a client. Never NULL. */
+FARCALL_API const farcall_metadata *farcall_call_metadata(const farcall_call *call);
+
+/* Received trailing metadata (client; after the end). Never NULL. */
+FARCALL_API const farcall_metadata *farcall_call_trailers(const farcall_call *call);
+
+/* First value of `key`; NULL if there is none, or if the key ends in "-bin". */
+FARCALL_API const char *farcall_metadata_get(const farcall_metadata *metadata, const char *key);
+
+/* First value of a "-bin" key, decoded, its size in *size; NULL if there is none. */
+FARCALL_API const void *farcall_metadata_get_bin(
+    const farcall_metadata *metadata, const char *key, size_t *size);
+
+/* The i-th pair; false past the last. Values of "-bin" keys are decoded; others end in a NUL that
+ * *size does not count. Any of the outputs may be NULL. */
+FARCALL_API bool farcall_metadata_at(
+    const farcall_metadata *metadata, size_t i, const char **key, const void **value, size_t *size);
+
+/* Milliseconds to the deadline, 0 past it; UINT64_MAX: there is none. */
+FARCALL_API uint64_t farcall_call_remaining_ms(const farcall_call *call);
+
+/* ---- memory for the message being built ----
+ * Lives until that message has been sent (unary: until the call ends). Capped: past the cap the
+ * call is doomed to RESOURCE_EXHAUSTED. strdup and printf never give NULL ("" at the cap). */
+
+/* Zeroed, aligned for any type. NULL at the cap. */
+FARCALL_API void *farcall_call_alloc(farcall_call *call, size_t size);
+FARCALL_API char *farcall_call_strdup(farcall_call *call, const char *text);
+FARCALL_API char *farcall_call_printf(farcall_call *call, const char *format, ...)
+    FARCALL_PRINTF(2, 3);
+
+/* As farcall_call_alloc(), but lives with the call. */
+FARCALL_API void *farcall_call_keep(farcall_call *call, size_t size);
+
+/* ---- a server's call: in the handler, and until it is completed ---- */
+
+/* `self` as given at register. */
+FARCALL_API void *farcall_call_self(const farcall_call *call);
+FARCALL_API const farcall_method *farcall_call_method(const farcall_call *call);
+
+/* "ipv4:127.0.0.1:51034", "unix:", "mem:name". On a client: the server, once connected, else "". */
+FARCALL_API const char *farcall_call_peer(const farcall_call *call);
+
+/* Who is at the other end of a local socket; false where the transport cannot tell. Outputs that
+ * the platform does not know become -1. */
+FARCALL_API bool farcall_call_peer_ids(
+    const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid);
+
+/* Trailing metadata; rules as farcall_call_add_metadata(). */
+FARCALL_API void farcall_call_add_trailer(farcall_call *call, const char *key, const char *value);
+FARCALL_API void farcall_call_add_trailer_bin(
+    farcall_call *call, const char *key, const void *data, size_t size);
+
+/* Sets status and message; returns `code`, so a handler may return it at once. */
+FARCALL_API farcall_code farcall_call_fail(
+    farcall_call *call, farcall_code code, const char *format, ...) FARCALL_PRINTF(3, 4);
+
+/* The client has gone, cancelled, or its deadline has passed. Any thread. */
+FARCALL_API bool farcall_call_cancelled(const farcall_call *call);
+
+/* In a handler: what follows may block. */
+FARCALL_API void farcall_block_begin(farcall_call *call);
+
+/* `fn` is called once if the call is cancelled before it ends (at once, if it already was). */
+FARCALL_API void farcall_call_on_cancel(
+    farcall_call *call, void (*fn)(farcall_call *call, void *data), void *data);
+
+/* Ends a call whose handler returned FARCALL_PENDING; OK sends the reply that the handler was
+ * given. Any thread; it may come before the handler has returned, after cancel, after the server is
+ * gone. The reply is packed before it returns. A second completion is logged and ignored. */
+FARCALL_API void farcall_call_complete(farcall_call *call, farcall_code code);
+
+/* ---- what the stubs stand on ---- */
+
+/* Comes exactly once. `message`: the reply, or NULL; it lives with the call. */
+typedef void farcall_done(
+    farcall_call *call, farcall_code code, const ProtobufCMessage *message, void *data);
+
+/* A unary call; blocks until it has ended. *reply is set on FARCALL_OK only. */
+FARCALL_API farcall_code farcall_call_invoke(farcall_call *call, const farcall_method *method,
+    const ProtobufCMessage *request, const ProtobufCMessage **reply);
+
+/* The same, without blocking; `request` is packed before it returns. `done` runs in the loop lent
+ * to the channel, else in the channel's own thread; never inside this call. */
+FARCALL_API void farcall_call_invoke_async(farcall_call *call, const farcall_method *method,
+    const ProtobufCMessage *request, farcall_done *done, void *data);
+
+/* Streams. start: `request` for a server stream, else NULL. send waits while the peer is slow.
+ * recv: FARCALL_OK and a message that lives until the next recv, or FARCALL_END. finish (client):
+ * no more sends; waits for the status; `reply` for a client stream, else NULL. */
+FARCALL_API farcall_code farcall_call_start(
+    farcall_call *call, const farcall_method *method, const ProtobufCMessage *request);
+FARCALL_API farcall_code farcall_call_send(farcall_call *call, const ProtobufCMessage *message);
+FARCALL_API farcall_code farcall_call_recv(farcall_call *call, const ProtobufCMessage **message);
+FARCALL_API void farcall_call_send_async(
+    farcall_call *call, const ProtobufCMessage *message, farcall_done *done, void *data);
+FARCALL_API void farcall_call_recv_async(farcall_call *call, farcall_done *done, void *data);
+FARCALL_API farcall_code farcall_call_finish(farcall_call *call, const ProtobufCMessage **reply);
+FARCALL_API void farcall_call_finish_async(farcall_call *call, farcall_done *done, void *data);
+
+FARCALL_END_DECLS
+
+#endif

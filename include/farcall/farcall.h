@@ -1,0 +1,16 @@
+/*
+ * farcall/farcall.h: all of it, but for farcall/uv.h.
+ */
+#ifndef FARCALL_FARCALL_H
+#define FARCALL_FARCALL_H
+
+#include <farcall/alloc.h>
+#include <farcall/call.h>
+#include <farcall/channel.h>
+#include <farcall/code.h>
+#include <farcall/interface.h>
+#include <farcall/log.h>
+#include <farcall/loop.h>
+#include <farcall/server.h>
+
+#endif

@@ -1,0 +1,118 @@
+/*
+ * farcall/server.h: new, register, bind, publish, listen, stop, free.
+ *
+ * The first failure sticks to the server with its code, cause and text; later steps do nothing and
+ * answer it. So the flow may be checked once, at its end. Settings come before listen or start;
+ * later they are FAILED_PRECONDITION. Every function accepts NULL.
+ *
+ * Threads: set up from one thread; stop from any thread, handler or signal handler, at any time.
+ */
+#ifndef FARCALL_SERVER_H
+#define FARCALL_SERVER_H
+
+#include <farcall/call.h>
+#include <farcall/loop.h>
+
+FARCALL_BEGIN_DECLS
+
+typedef struct farcall_server farcall_server;
+typedef struct farcall_service farcall_service;
+typedef struct farcall_endpoint farcall_endpoint;
+
+/* Never NULL. Out of memory gives a server that answers so. */
+FARCALL_API farcall_server *farcall_server_new(void);
+
+/* Run on a loop that you drive: start() then returns at once and no thread is started. The loop
+ * must outlive the server. listen() and wait() are refused. */
+FARCALL_API void farcall_server_set_loop(farcall_server *server, farcall_loop *loop);
+
+/* Connections at a time; one more waits unaccepted. Default 10,000; 1 to 1,000,000. */
+FARCALL_API void farcall_server_set_max_connections(farcall_server *server, size_t most);
+
+/* Calls at a time; one more is answered RESOURCE_EXHAUSTED. Default 10,000; at least 1. */
+FARCALL_API void farcall_server_set_max_calls(farcall_server *server, size_t most);
+
+/* Bytes of one message received, before unpacking; more is RESOURCE_EXHAUSTED. Default 4 MiB, as
+ * gRPC; 1 to 2^31 - 1. */
+FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t bytes);
+
+/* Bytes of one header list received: names, values, and 32 a field (RFC 9113 section 6.5.2).
+ * Default 16 KiB; 1 KiB to 1 MiB. */
+FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
+
+/* SIGINT and SIGTERM (Ctrl-C and Ctrl-Break on Windows) stop the server gently, with a grace of 30
+ * s; a second one stops it at once. While the server listens; what was there before comes back. */
+FARCALL_API void farcall_server_stop_on_signals(farcall_server *server);
+
+/* Offers `iface`. `ops`: the struct of handlers, `ops_size` bytes, copied; members that are NULL or
+ * past its end answer UNIMPLEMENTED. `self` is given back by farcall_call_self(). ALREADY_EXISTS
+ * for a name that is registered; FAILED_PRECONDITION when the generated code's ABI is not the
+ * library's. */
+FARCALL_API farcall_service *farcall_server_register(farcall_server *server,
+    const farcall_interface *iface, const void *ops, size_t ops_size, void *self);
+
+/* Calls of this service at a time; one more is answered RESOURCE_EXHAUSTED. Default: the server's.
+ */
+FARCALL_API void farcall_service_set_max_calls(farcall_service *service, size_t most);
+
+/* As farcall_server_set_max_message(), for this service's requests. Default: the server's. */
+FARCALL_API void farcall_service_set_max_message(farcall_service *service, size_t bytes);
+
+/* From the first: the service is reachable only on endpoints so named
+ * (farcall_endpoint_set_name()); elsewhere its methods are UNIMPLEMENTED. A name that no endpoint
+ * has by listen is NOT_FOUND. */
+FARCALL_API void farcall_service_allow_endpoint(farcall_service *service, const char *name);
+
+/* Takes the sockets now, so errors come early and port 0 becomes real (one number for all addresses
+ * of the name); accepts nothing before listen or start. Addresses: docs/addresses.md. */
+FARCALL_API farcall_endpoint *farcall_server_bind(farcall_server *server, const char *address);
+
+FARCALL_API void farcall_endpoint_set_name(farcall_endpoint *endpoint, const char *name);
+
+/* Plaintext beyond loopback, unix and mem must be asked for, here and at the channel. */
+FARCALL_API void farcall_endpoint_allow_insecure(farcall_endpoint *endpoint);
+
+/* The mode of a unix socket's file, such as 0660. Default 0600. */
+FARCALL_API void farcall_endpoint_set_mode(farcall_endpoint *endpoint, unsigned mode);
+
+/* The i-th real address, such as "ipv4:127.0.0.1:27015"; NULL past the last. Lives with the server.
+ */
+FARCALL_API const char *farcall_endpoint_address(const farcall_endpoint *endpoint, size_t i);
+
+/* The port of the endpoint's addresses, 0 if it has none. */
+FARCALL_API unsigned farcall_endpoint_port(const farcall_endpoint *endpoint);
+
+/* "file:/run/farcall": one leased record for each interface and endpoint. They appear once calls
+ * are accepted and go on stop; a dead owner's are ignored. */
+FARCALL_API farcall_code farcall_server_publish(farcall_server *server, const char *registry);
+
+/* Accepts calls; blocks until stopped and drained. */
+FARCALL_API farcall_code farcall_server_listen(farcall_server *server);
+
+/* Accepts calls on a thread of its own, or on the lent loop; returns at once. */
+FARCALL_API farcall_code farcall_server_start(farcall_server *server);
+
+/* After start: blocks until stopped and drained. */
+FARCALL_API farcall_code farcall_server_wait(farcall_server *server);
+
+/* Stops accepting, sends GOAWAY in two steps, lets calls in flight end for `grace_ms`, then cancels
+ * them. Never blocks. A later stop may shorten the grace. */
+FARCALL_API void farcall_server_stop(farcall_server *server, uint64_t grace_ms);
+
+/* Has stopped and drained; for lent loops, which have no wait. */
+FARCALL_API bool farcall_server_stopped(const farcall_server *server);
+
+/* Stops at once if it runs, waits for its own thread, and frees. Pending calls stay valid until
+ * they are completed. FAILED_PRECONDITION in the log, and nothing done, inside one of its own
+ * handlers. */
+FARCALL_API void farcall_server_free(farcall_server *server);
+
+FARCALL_API farcall_code farcall_server_code(const farcall_server *server);
+FARCALL_API farcall_cause farcall_server_cause(const farcall_server *server);
+
+/* "bind localhost:27015: address in use"; "" if nothing has failed. Lives with the server. */
+FARCALL_API const char *farcall_server_error(const farcall_server *server);
+
+FARCALL_END_DECLS
+
+#endif
