@@ -109,7 +109,7 @@ fc_call_misuse(farcall_call *call, const char *what)
 	const char *path = call != NULL && call->method != NULL ? call->method->path : "call";
 
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", path, what);
-	if (call == NULL)
+	if (call == NULL || call->ops->server)
 		return FARCALL_FAILED_PRECONDITION;
 	fc_call_settle(call, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, what, strlen(what));
 	return FARCALL_FAILED_PRECONDITION;
@@ -121,6 +121,7 @@ fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena)
 	static const char cap[] = "the call's memory has reached its cap";
 	static const char out[] = "out of memory";
 
+	call->doomed = true;
 	if (arena->state == FC_ARENA_NO_MEMORY)
 		fc_call_settle(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, out,
 		    sizeof out - 1);
@@ -201,11 +202,16 @@ add_pair(farcall_call *call, fc_pairs *pairs, const char *key, const void *value
 {
 	fc_error error;
 
-	if (call->code != FARCALL_OK)
+	if (call->doomed || (!call->ops->server && call->code != FARCALL_OK))
 		return;
 	fc_error_clear(&error);
-	if (fc_pairs_add(pairs, &call->kept, key, value, size, binary, &error) != FARCALL_OK)
-		fc_call_settle_error(call, &error);
+	if (fc_pairs_add(pairs, &call->kept, key, value, size, binary, &error) == FARCALL_OK)
+		return;
+	if (call->ops->server) { /* not the client's fault */
+		call->doomed = true;
+		error.code = FARCALL_INTERNAL;
+	}
+	fc_call_settle_error(call, &error);
 }
 
 static void

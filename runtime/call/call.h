@@ -62,6 +62,7 @@ struct farcall_call {
 	fc_pairs head, tail; /* to be sent */
 	bool head_sent;
 	bool started; /* settings are closed */
+	bool doomed;  /* server: the library itself has failed the call: the handler's OK does not count */
 
 	/* the outcome: written by the holder, sticky */
 	farcall_code code;
@@ -88,7 +89,7 @@ farcall_code fc_call_settle(farcall_call *call, farcall_code code, farcall_cause
     const char *message, size_t size);
 farcall_code fc_call_settle_error(farcall_call *call, const fc_error *error);
 
-/* Misuse by the program: FAILED_PRECONDITION on the call, and a log line. */
+/* Misuse by the program: a log line, and FAILED_PRECONDITION: on a client's call it sticks. */
 farcall_code fc_call_misuse(farcall_call *call, const char *what);
 
 /* An arena of the call has refused: RESOURCE_EXHAUSTED. */
