@@ -21,10 +21,9 @@ fc_call_init(farcall_call *call, const fc_call_ops *ops, fc_pool *pool, size_t m
 	fc_refs_init(&call->refs);
 	atomic_init(&call->cancelled, false);
 	fc_spin_init(&call->lock);
-	fc_arena_init(&call->in, pool, most, memory != NULL ? memory->in : NULL,
-	    sizeof memory->in);
-	fc_arena_init(&call->out, pool, most, memory != NULL ? memory->out : NULL,
-	    sizeof memory->out);
+	fc_arena_init(&call->in, pool, most, memory != NULL ? memory->in : NULL, sizeof memory->in);
+	fc_arena_init(
+	    &call->out, pool, most, memory != NULL ? memory->out : NULL, sizeof memory->out);
 	fc_arena_init(&call->kept, pool, FC_CALL_KEPT, memory != NULL ? memory->kept : NULL,
 	    sizeof memory->kept);
 	call->error = call->status_message = "";
@@ -71,8 +70,8 @@ farcall_call_cancel(farcall_call *call)
 /* ---- outcome ---- */
 
 farcall_code
-fc_call_settle(farcall_call *call, farcall_code code, farcall_cause cause, const char *message,
-    size_t size)
+fc_call_settle(
+    farcall_call *call, farcall_code code, farcall_cause cause, const char *message, size_t size)
 {
 	const char *name = farcall_code_name(code);
 	size_t name_size = strlen(name);
@@ -126,8 +125,8 @@ fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena)
 		fc_call_settle(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, out,
 		    sizeof out - 1);
 	else
-		fc_call_settle(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, cap,
-		    sizeof cap - 1);
+		fc_call_settle(
+		    call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, cap, sizeof cap - 1);
 }
 
 farcall_code

@@ -1,6 +1,6 @@
 /*
- * signals.h: SIGINT and SIGTERM (Ctrl-C and Ctrl-Break) as an event of a loop. While started only; what
- * the program had before comes back.
+ * signals.h: SIGINT and SIGTERM (Ctrl-C and Ctrl-Break) as an event of a loop. While started only;
+ * what the program had before comes back.
  */
 #ifndef FC_LOOP_SIGNALS_H
 #define FC_LOOP_SIGNALS_H
