@@ -260,33 +260,54 @@ hand_over(fc_server_call *call)
 		fc_call_drop(&call->call);
 }
 
-static void
+static farcall_code
 complete(fc_server_call *call, const ProtobufCMessage *reply, farcall_code code)
 {
-	if ((atomic_fetch_or(&call->phase, FC_PHASE_TAKEN) & FC_PHASE_TAKEN) != 0) {
-		fc_call_misuse(&call->call, "a second completion, ignored");
-		return;
-	}
+	if ((atomic_fetch_or(&call->phase, FC_PHASE_TAKEN) & FC_PHASE_TAKEN) != 0)
+		return fc_call_misuse(&call->call, "a second completion, ignored");
 	if (code == FARCALL_OK || code == FARCALL_END)
 		code = call->call.doomed ? call->call.code : pack(call, reply);
 	call->result = code;
 	if ((atomic_fetch_or(&call->phase, FC_PHASE_COMPLETED) & FC_PHASE_RETURNED) != 0)
 		hand_over(call);
+	return code;
+}
+
+/* The call as a handler has it; NULL, and misuse is logged, if it is none. */
+static fc_server_call *
+in_hand(farcall_call *base)
+{
+	fc_server_call *call = (fc_server_call *)base;
+
+	if (base != NULL && base->ops->server && call->reply != NULL)
+		return call;
+	fc_call_misuse(base, "complete: not a call that a handler was given");
+	return NULL;
 }
 
 void
 farcall_call_complete(farcall_call *base, farcall_code code)
 {
-	fc_server_call *call = (fc_server_call *)base;
+	fc_server_call *call = in_hand(base);
 
-	if (base == NULL)
+	if (call == NULL)
 		return;
-	if (!base->ops->server || call->reply == NULL)
-		fc_call_misuse(base, "complete: not a call that a handler was given");
-	else if (code == FARCALL_PENDING)
+	if (code == FARCALL_PENDING)
 		fc_call_misuse(base, "complete: PENDING is no outcome");
 	else
 		complete(call, call->reply, code);
+}
+
+farcall_code
+farcall_call_send_reply(farcall_call *base, const ProtobufCMessage *reply)
+{
+	fc_server_call *call = in_hand(base);
+
+	if (call == NULL)
+		return FARCALL_FAILED_PRECONDITION;
+	if (reply == NULL)
+		return fc_call_misuse(base, "send reply: NULL");
+	return complete(call, reply, FARCALL_OK);
 }
 
 farcall_code
