@@ -110,8 +110,9 @@ function(farcall_generate)
     else()
       list(APPEND command ${name} COMMAND ${FARCALL_PROTOC_C} ${imports} --c_out=${G_OUT_DIR} ${name})
     endif()
+    # The first output must be the one that --dependency_out names first: it sorts them.
     add_custom_command(
-      OUTPUT ${out}.farcall.h ${out}.farcall.c ${out}.pb-c.h ${out}.pb-c.c
+      OUTPUT ${out}.farcall.c ${out}.farcall.h ${out}.pb-c.c ${out}.pb-c.h
       COMMAND ${command}
       DEPENDS ${proto} ${plugin}
       DEPFILE ${out}.farcall.d
