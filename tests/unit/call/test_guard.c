@@ -346,9 +346,9 @@ nested(unsigned depth, uint32_t number, unsigned groups)
 	wire w = {0};
 
 	for (unsigned i = 0; i < groups; i++)
-		wire_key(&w, 9, GROUP);
+		wire_key(&w, 9, W_GROUP);
 	for (unsigned i = 0; i < groups; i++)
-		wire_key(&w, 9, GROUP_END);
+		wire_key(&w, 9, W_GROUP_END);
 	for (unsigned i = 1; i < depth; i++)
 		wire_wrap(&w, number);
 	return w;
