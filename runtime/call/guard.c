@@ -24,45 +24,14 @@ typedef ProtobufCFieldDescriptor field_type;
 
 #define MiB (1024u * 1024u)
 #define SLAB_ENTRY 32u   /* protobuf-c's bound on one entry */
-#define SLAB_FIRST 16u   /* entries that it has on its stack */
 #define BITMAP_STACK 16u /* bytes of bitmap that it has on its stack */
 #define MAX_KEY_BYTES 5  /* of a field's number and wire type, and of a length */
-#define MAX_VARINT_BYTES 10
-#define ROUNDED(size) (((size_t)(size) + 15) & ~(size_t)15)
 
 const fc_guard_limits fc_guard_defaults = {
     .depth = FC_GUARD_DEPTH, .elements = 4 * MiB, .memory = 64 * MiB};
 
-enum { VARINT, FIXED64, LENGTH, GROUP, GROUP_END, FIXED32 };
-
 static const char *const wire_names[8] = {"varint", "64 bits", "length-delimited", "group",
     "end of group", "32 bits", "wire type 6", "wire type 7"};
-
-/* What the wire must look like for a type, and an element's size in a list. */
-typedef struct wire_rule {
-	uint8_t wire, element;
-	bool packable;
-} wire_rule;
-
-static const wire_rule rules[] = {
-    [PROTOBUF_C_TYPE_INT32] = {VARINT, 4, true},
-    [PROTOBUF_C_TYPE_SINT32] = {VARINT, 4, true},
-    [PROTOBUF_C_TYPE_SFIXED32] = {FIXED32, 4, true},
-    [PROTOBUF_C_TYPE_INT64] = {VARINT, 8, true},
-    [PROTOBUF_C_TYPE_SINT64] = {VARINT, 8, true},
-    [PROTOBUF_C_TYPE_SFIXED64] = {FIXED64, 8, true},
-    [PROTOBUF_C_TYPE_UINT32] = {VARINT, 4, true},
-    [PROTOBUF_C_TYPE_FIXED32] = {FIXED32, 4, true},
-    [PROTOBUF_C_TYPE_UINT64] = {VARINT, 8, true},
-    [PROTOBUF_C_TYPE_FIXED64] = {FIXED64, 8, true},
-    [PROTOBUF_C_TYPE_FLOAT] = {FIXED32, 4, true},
-    [PROTOBUF_C_TYPE_DOUBLE] = {FIXED64, 8, true},
-    [PROTOBUF_C_TYPE_BOOL] = {VARINT, sizeof(protobuf_c_boolean), true},
-    [PROTOBUF_C_TYPE_ENUM] = {VARINT, 4, true},
-    [PROTOBUF_C_TYPE_STRING] = {LENGTH, sizeof(char *), false},
-    [PROTOBUF_C_TYPE_BYTES] = {LENGTH, sizeof(ProtobufCBinaryData), false},
-    [PROTOBUF_C_TYPE_MESSAGE] = {LENGTH, sizeof(ProtobufCMessage *), false},
-};
 
 static size_t
 offset(const walk *w)
@@ -369,7 +338,7 @@ first_time(const level *top, const field_type *field)
 static inline bool
 charge_list(walk *w, const field_type *field, size_t n)
 {
-	size_t size = n * rules[field->type].element;
+	size_t size = n * fc_guard_rules[field->type].element;
 
 	return charge(w, field, size + (first_time(w->top, field) ? 15 : 0));
 }
@@ -497,7 +466,7 @@ count_varints(walk *w, const field_type *field, size_t size, size_t *count)
 static bool
 packed_field(walk *w, const field_type *field)
 {
-	const wire_rule *rule = &rules[field->type];
+	const fc_guard_rule *rule = &fc_guard_rules[field->type];
 	size_t size, n, room;
 
 	if (!read_length(w, field, &size))
@@ -521,7 +490,7 @@ static bool
 wrong_wire(walk *w, const field_type *field, unsigned wire)
 {
 	return fc_guard_bad(w, field, "%s at byte %zu, not %s", wire_names[wire], offset(w),
-	    wire_names[rules[field->type].wire]);
+	    wire_names[fc_guard_rules[field->type].wire]);
 }
 
 /* Note where a singular field came twice: the last one counts, but messages would be merged. */
@@ -538,7 +507,7 @@ note_field(walk *w, const field_type *field)
 static inline bool
 known_field(walk *w, const field_type *field, unsigned wire)
 {
-	const wire_rule *rule = &rules[field->type];
+	const fc_guard_rule *rule = &fc_guard_rules[field->type];
 
 	if (FARCALL_UNLIKELY(wire != rule->wire)) {
 		if (wire == LENGTH && rule->packable && field->label == PROTOBUF_C_LABEL_REPEATED)
@@ -593,7 +562,7 @@ static void
 init(walk *w, const uint8_t *bytes, size_t size, const fc_guard_limits *limits, fc_arena *arena,
     fc_error *error)
 {
-	size_t room = arena->most - arena->used + (size_t)(arena->end - arena->at);
+	size_t room = fc_guard_room(arena);
 
 	w->at = w->field = w->start = bytes;
 	w->end = bytes + size;
@@ -609,7 +578,7 @@ init(walk *w, const uint8_t *bytes, size_t size, const fc_guard_limits *limits, 
 }
 
 farcall_code
-fc_guard(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size,
+fc_guard_message(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size,
     const fc_guard_limits *limits, fc_arena *arena, fc_guarded *guarded, fc_error *error)
 {
 	static const uint8_t none[1];
