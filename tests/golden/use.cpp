@@ -33,7 +33,6 @@ done(farcall_call *call, farcall_code, const Golden__Shapes__Answer *, void *)
 {
 	farcall_call_free(call);
 }
-
 }
 
 farcall_service *use_server(farcall_server *server);
