@@ -17,6 +17,18 @@ fc_memo_fini(fc_memo *memo)
 	memset(memo, 0, sizeof *memo);
 }
 
+/* Whether it has been seen just before in this slot. The hash that finds the slot is of samples, so
+ * that a long block which changes in one byte would be taken for the same again and again. */
+static bool
+second_time(fc_memo_slot *slot, const uint8_t *key, size_t key_size)
+{
+	uint64_t hash = fc_hpack_hash_by(key, key_size, 8);
+	bool second = slot->seen == hash;
+
+	slot->seen = hash;
+	return second;
+}
+
 static void
 fill(fc_memo_slot *slot, void *kept, const uint8_t *key, size_t key_size, uint32_t hash,
     uint32_t generation)
@@ -91,10 +103,9 @@ fc_memo_keep_block(fc_memo *memo, uint32_t hash, uint32_t generation, const uint
 	fc_field *room;
 	char *text;
 
-	if (slot->seen != hash || size > FC_MEMO_KEY || !measure(set, &literals, &texts)) {
-		slot->seen = hash;
+	if (size > FC_MEMO_KEY || !second_time(slot, block, size) ||
+	    !measure(set, &literals, &texts))
 		return;
-	}
 	kept = (fc_field_set *)fc_malloc(head + pointers + literals * sizeof *room + texts + size);
 	if (kept == NULL)
 		return;
@@ -142,10 +153,8 @@ fc_memo_keep_literal(fc_memo *memo, uint32_t hash, uint32_t generation, uint32_t
 		return;
 	slot = &memo->literals[hash % FC_MEMO_LITERALS];
 	/* A field of the block under way may be the one kept here. */
-	if (slot->seen != hash || (slot->kept != NULL && slot->block == number)) {
-		slot->seen = hash;
+	if (!second_time(slot, key, key_size) || (slot->kept != NULL && slot->block == number))
 		return;
-	}
 	kept = (fc_memo_literal *)fc_malloc(sizeof *kept + texts + key_size);
 	if (kept == NULL)
 		return;
