@@ -17,12 +17,27 @@ fc_memo_fini(fc_memo *memo)
 	memset(memo, 0, sizeof *memo);
 }
 
+/* Of all bytes, four words at a time. */
+static uint64_t
+hash_all(const uint8_t *p, size_t size)
+{
+	uint64_t hash = size;
+
+	for (; size > 32; p += 32, size -= 32)
+		hash = fc_hpack_mix(hash,
+		    fc_hpack_word(p) * UINT64_C(0x8bb84b93962eacc9) +
+		        fc_hpack_word(p + 8) * UINT64_C(0x4b33a62ed433d4a3) +
+		        fc_hpack_word(p + 16) * UINT64_C(0x4d5a2da51de1aa47) +
+		        fc_hpack_word(p + 24) * UINT64_C(0xa0761d6478bd642f));
+	return hash ^ fc_hpack_hash_by(p, size, 8);
+}
+
 /* Whether it has been seen just before in this slot. The hash that finds the slot is of samples, so
  * that a long block which changes in one byte would be taken for the same again and again. */
 static bool
 second_time(fc_memo_slot *slot, const uint8_t *key, size_t key_size)
 {
-	uint64_t hash = fc_hpack_hash_by(key, key_size, 8);
+	uint64_t hash = hash_all(key, key_size);
 	bool second = slot->seen == hash;
 
 	slot->seen = hash;
