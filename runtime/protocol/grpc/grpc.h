@@ -47,12 +47,31 @@ bool fc_grpc_put_request(fc_h2 *c, uint32_t id, const fc_request *request);
 bool fc_grpc_put_tail(fc_h2 *c, fc_h2_stream *s, const fc_tail *tail);
 bool fc_grpc_put_http_error(fc_h2 *c, fc_h2_stream *s, uint32_t status);
 
-/* fields_out.c: one block's fields, into c->scratch. */
-size_t fc_grpc_fields_bound(size_t n, const fc_pair *metadata);
-bool fc_grpc_block_begin(fc_h2 *c, size_t bound);
-bool fc_grpc_field(fc_h2 *c, fc_text name, fc_text value, fc_hpack_store store);
-bool fc_grpc_metadata(fc_h2 *c, size_t n, const fc_pair *metadata);
-void fc_grpc_block_keep(fc_h2 *c, fc_h2_template *as, uint32_t table);
+/* Server: the tail is in the output; the stream ends, though the client may not have finished. */
+void fc_grpc_answered(fc_h2 *c, fc_h2_stream *s);
+
+/* fields_out.c: one header block, made in c->scratch. begin() makes sure of all memory, so that
+ * what follows cannot fail: metadata, a message, and `other` bytes of other fields. */
+bool fc_grpc_block_begin(
+    fc_h2 *c, size_t n, const fc_pair *metadata, size_t message_size, size_t other);
+void fc_grpc_field(fc_h2 *c, const char *name, const char *value, fc_hpack_store store);
+void fc_grpc_field_text(fc_h2 *c, const char *name, fc_text value, fc_hpack_store store);
+void fc_grpc_message(fc_h2 *c, fc_text message);
+void fc_grpc_metadata(fc_h2 *c, size_t n, const fc_pair *metadata);
+void fc_grpc_block_end(fc_h2 *c, uint32_t id, bool end);
+
+/* Remembers the block made so far, if the table did not change while it was made. */
+void fc_grpc_template_keep(fc_h2 *c, fc_h2_template *template, uint32_t generation);
+
+static inline bool
+fc_grpc_template_stands(const fc_h2 *c, const fc_h2_template *template)
+{
+	return template->size != 0 &&
+	    template->table == fc_hpack_encoder_generation(c->encoder);
+}
+
+/* The block of a template, framed at once. false: out of memory. */
+bool fc_grpc_template_put(fc_h2 *c, const fc_h2_template *template, uint32_t id, bool end);
 
 static inline fc_text
 fc_text_of(const char *text)

@@ -6,6 +6,7 @@
 #include "runtime/protocol/grpc/grpc.h"
 
 #include "runtime/base/alloc.h"
+#include "runtime/protocol/grpc/text.h"
 
 #include <stdarg.h>
 
@@ -52,7 +53,6 @@ set_up(fc_h2 *c, uint64_t now)
 	fc_buf_init(&c->scratch, pool, SIZE_MAX / 2);
 	fc_buf_init(&c->text, pool, SIZE_MAX / 2);
 	fc_chain_init(&c->out, pool);
-	c->table = 1;
 	for (int i = 0; i < FC_IDLE_KINDS; i++)
 		c->idle[i].at = now;
 	c->resets.at = now;
@@ -311,7 +311,7 @@ fc_h2_settle(fc_h2 *c)
 		c->wants_capacity = false;
 		c->events->on_capacity(c->owner);
 	}
-	if ((tasks & FC_TASK_DRAINED) != 0)
+	if ((tasks & FC_TASK_DRAINED) != 0 && !c->dead)
 		drained(c);
 }
 

@@ -52,7 +52,7 @@ enum {
 	FC_STREAM_SENT_DUE = 1 << 10,  /* on_sent is owed */
 	FC_STREAM_UNREAD = 1 << 11,    /* the owner has messages that it has not taken */
 	FC_STREAM_GOING = 1 << 12,     /* on `going` */
-	FC_STREAM_ENCODED = 1 << 13    /* client: the response's messages may be compressed */
+	FC_STREAM_ENCODED = 1 << 13    /* the peer uses a coding of messages that we lack */
 };
 
 typedef struct fc_h2_stream {
@@ -129,11 +129,11 @@ typedef struct fc_h2_frame {
 } fc_h2_frame;
 
 /* A header block that is said over and over, as it is encoded while the table stands. */
-#define FC_H2_TEMPLATE 56
+#define FC_H2_TEMPLATE 59
 typedef struct fc_h2_template {
-	uint32_t table; /* `table` of the connection then; 0: none */
-	uint8_t size;
-	uint8_t bytes[FC_H2_TEMPLATE - 5];
+	uint32_t table; /* the encoder's generation then */
+	uint8_t size;   /* 0: none */
+	uint8_t bytes[FC_H2_TEMPLATE];
 } fc_h2_template;
 
 #define FC_H2_PATHS 4
@@ -215,7 +215,7 @@ struct fc_engine {
 	uint64_t written;
 	uint32_t induced;
 	fc_hpack_encoder *encoder;
-	uint32_t table; /* changes when the encoder's table does, from 1 */
+	bool named_timeout; /* client: the name has been put into the encoder's table */
 	fc_buf scratch, text;
 	fc_h2_template head_template, tail_template;
 	fc_h2_path *paths; /* client: FC_H2_PATHS of them */
@@ -287,6 +287,7 @@ void fc_h2_not_http2(fc_h2 *c, const uint8_t *head, size_t size); /* client: say
 
 void fc_h2_settings_in(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload);
 void fc_h2_introduce(fc_h2 *c); /* sends ours */
+void fc_h2_forget_templates(fc_h2 *c);
 
 /* ---- streams.c ---- */
 

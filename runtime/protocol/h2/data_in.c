@@ -83,8 +83,11 @@ fc_h2_data_begin(fc_h2 *c)
 	s = target(c, frame->id);
 	if (FARCALL_UNLIKELY(c->dead || !fc_h2_receive(c, s, frame->length)))
 		return;
+	if (s != NULL && c->config.client && (s->flags & FC_STREAM_HEAD_IN) == 0)
+		fc_h2_stream_fail(
+		    c, s, FC_H2_PROTOCOL_ERROR, "the server sent DATA before its head");
 	if (s != NULL && (s->flags & FC_STREAM_RESET) != 0)
-		s = NULL; /* it was past its window */
+		s = NULL; /* this, or it was past its window */
 	c->in_data = true;
 	c->in_pad_size = padded;
 	c->data_stream = s;

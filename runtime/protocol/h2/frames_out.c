@@ -104,6 +104,10 @@ fc_h2_output(fc_engine *c, fc_piece *pieces, size_t most)
 		fc_h2_sweep(c);
 	if (!fc_list_empty(&c->ready))
 		fc_h2_pump(c);
+	if (c->pairs != NULL) {
+		fc_pool_put(c->config.pool, c->pairs);
+		c->pairs = NULL;
+	}
 	if (c->scratch.block != NULL)
 		fc_buf_fini(&c->scratch);
 	if (c->text.block != NULL)
