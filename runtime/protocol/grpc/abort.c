@@ -68,8 +68,8 @@ answer(fc_h2 *c, fc_h2_stream *s, const fc_error *error)
 }
 
 void
-fc_grpc_fail(fc_h2 *c, fc_h2_stream *s, farcall_code code, farcall_cause cause,
-    const char *format, ...)
+fc_grpc_fail(
+    fc_h2 *c, fc_h2_stream *s, farcall_code code, farcall_cause cause, const char *format, ...)
 {
 	fc_error error;
 	fc_abort abort = {code, cause, error.text, false};

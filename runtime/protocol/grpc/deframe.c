@@ -61,8 +61,7 @@ gather(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 	size_t n = FC_MIN(left, size);
 	size_t want = FC_MIN(left, FC_MAX(FC_MAX(3 * held, FIRST_ROOM), n));
 
-	if ((s->message.room - s->message.to < n &&
-		fc_buf_reserve(&s->message, want) == NULL) ||
+	if ((s->message.room - s->message.to < n && fc_buf_reserve(&s->message, want) == NULL) ||
 	    !fc_buf_append(&s->message, bytes, n)) {
 		fc_grpc_fail(c, s, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "out of memory for a message of %lu bytes", (unsigned long)s->message_size);

@@ -16,12 +16,11 @@ static size_t
 value_size(const fc_pair *pair)
 {
 	return (pair->flags & FC_PAIR_BINARY) != 0 ? fc_grpc_base64_size(pair->value_size)
-						   : pair->value_size;
+	                                           : pair->value_size;
 }
 
 bool
-fc_grpc_block_begin(
-    fc_h2 *c, size_t n, const fc_pair *metadata, size_t message_size, size_t other)
+fc_grpc_block_begin(fc_h2 *c, size_t n, const fc_pair *metadata, size_t message_size, size_t other)
 {
 	size_t bound = other + message_size + 8 * FIELD_MOST, text = message_size;
 
@@ -34,15 +33,14 @@ fc_grpc_block_begin(
 	c->scratch.from = c->scratch.to = 0;
 	c->text.from = c->text.to = 0;
 	return fc_buf_reserve(&c->scratch, bound) != NULL &&
-	    (text == 0 || fc_buf_reserve(&c->text, text) != NULL) &&
-	    fc_h2_room_for_block(c, bound);
+	    (text == 0 || fc_buf_reserve(&c->text, text) != NULL) && fc_h2_room_for_block(c, bound);
 }
 
 static void
 put(fc_h2 *c, fc_text name, fc_text value, fc_hpack_store store)
 {
 	if (!fc_hpack_encode(
-		c->encoder, &c->scratch, name.at, name.size, value.at, value.size, store))
+	        c->encoder, &c->scratch, name.at, name.size, value.at, value.size, store))
 		fc_h2_doom_memory(c);
 }
 
@@ -92,13 +90,13 @@ fc_grpc_metadata(fc_h2 *c, size_t n, const fc_pair *metadata)
 
 		if ((pair->flags & FC_PAIR_BINARY) != 0) {
 			value.at = (const char *)c->text.data;
-			value.size = fc_grpc_base64_encode((char *)c->text.data,
-			    (const uint8_t *)pair->value, pair->value_size);
+			value.size = fc_grpc_base64_encode(
+			    (char *)c->text.data, (const uint8_t *)pair->value, pair->value_size);
 		}
 		if (may_be_sent(pair, value))
 			put(c, name, value,
 			    (pair->flags & FC_PAIR_SENSITIVE) != 0 ? FC_HPACK_NEVER
-								   : FC_HPACK_PLAIN);
+			                                           : FC_HPACK_PLAIN);
 	}
 }
 

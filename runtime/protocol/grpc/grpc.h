@@ -12,14 +12,12 @@
 /* ---- upward: called by h2/ ---- */
 
 /* request_in.c: a new stream's header list; it may be too large, and is then partial. */
-void fc_grpc_request(
-    fc_h2 *c, uint32_t id, const fc_field_set *set, bool too_large, bool end);
+void fc_grpc_request(fc_h2 *c, uint32_t id, const fc_field_set *set, bool too_large, bool end);
 void fc_grpc_request_trailers(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set);
 void fc_grpc_request_end(fc_h2 *c, fc_h2_stream *s);
 
 /* response_in.c */
-void fc_grpc_response(
-    fc_h2 *c, fc_h2_stream *s, const fc_field_set *set, bool too_large, bool end);
+void fc_grpc_response(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set, bool too_large, bool end);
 void fc_grpc_response_end(fc_h2 *c, fc_h2_stream *s); /* END_STREAM on DATA */
 
 /* deframe.c */
@@ -66,8 +64,7 @@ void fc_grpc_template_keep(fc_h2 *c, fc_h2_template *template, uint32_t generati
 static inline bool
 fc_grpc_template_stands(const fc_h2 *c, const fc_h2_template *template)
 {
-	return template->size != 0 &&
-	    template->table == fc_hpack_encoder_generation(c->encoder);
+	return template->size != 0 && template->table == fc_hpack_encoder_generation(c->encoder);
 }
 
 /* The block of a template, framed at once. false: out of memory. */
@@ -86,8 +83,7 @@ fc_text_of(const char *text)
 fc_stream *fc_grpc_open(fc_engine *c, const fc_request *request, void *user);
 uint32_t fc_grpc_can_open(const fc_engine *c);
 fc_send fc_grpc_send_head(fc_engine *c, fc_stream *stream, size_t n, const fc_pair *metadata);
-fc_send fc_grpc_send_message(
-    fc_engine *c, fc_stream *stream, const fc_payload *payload, bool last);
+fc_send fc_grpc_send_message(fc_engine *c, fc_stream *stream, const fc_payload *payload, bool last);
 fc_send fc_grpc_half_close(fc_engine *c, fc_stream *stream);
 fc_send fc_grpc_send_tail(fc_engine *c, fc_stream *stream, const fc_tail *tail);
 void fc_grpc_abort(fc_engine *c, fc_stream *stream, farcall_code code);

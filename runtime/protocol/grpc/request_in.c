@@ -130,8 +130,7 @@ fc_grpc_request(fc_h2 *c, uint32_t id, const fc_field_set *set, bool too_large, 
 		fc_h2_put_rst(c, id, FC_H2_REFUSED_STREAM, true);
 		return;
 	}
-	if (FARCALL_UNLIKELY(
-		!too_large && (set->says & (REQUIRED | FORBIDDEN)) != REQUIRED)) {
+	if (FARCALL_UNLIKELY(!too_large && (set->says & (REQUIRED | FORBIDDEN)) != REQUIRED)) {
 		fc_h2_stream_fail(c, s, FC_H2_PROTOCOL_ERROR, "malformed request");
 		return;
 	}

@@ -78,18 +78,15 @@ take_tail(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set)
 		if (s->refused != 0)
 			finish_by_http(c, s);
 		else
-			finish_otherwise(
-			    c, s, FARCALL_UNKNOWN, "the server sent no grpc-status");
+			finish_otherwise(c, s, FARCALL_UNKNOWN, "the server sent no grpc-status");
 		return;
 	}
 	if ((status->flags & FC_FIELD_BAD_VALUE) != 0) {
-		finish_otherwise(
-		    c, s, FARCALL_UNKNOWN, "the server's grpc-status is not a number");
+		finish_otherwise(c, s, FARCALL_UNKNOWN, "the server's grpc-status is not a number");
 		return;
 	}
 	if (status->number == 0 && s->prefix_size != 0) {
-		finish_otherwise(
-		    c, s, FARCALL_INTERNAL, "the response ended inside a message");
+		finish_otherwise(c, s, FARCALL_INTERNAL, "the response ended inside a message");
 		return;
 	}
 	if (status->number <= FARCALL_UNAUTHENTICATED)

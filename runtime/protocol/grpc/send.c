@@ -7,7 +7,7 @@
 
 #include "runtime/protocol/grpc/text.h"
 
-#define SENDS_NO_MORE                                                                        \
+#define SENDS_NO_MORE \
 	(FC_STREAM_OVER | FC_STREAM_RESET | FC_STREAM_LOCAL_END | FC_STREAM_END_QUEUED)
 
 static fc_h2_stream *

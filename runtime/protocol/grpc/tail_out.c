@@ -156,8 +156,8 @@ fc_grpc_send_tail(fc_engine *c, fc_stream *stream, const fc_tail *tail)
 	fc_h2_stream *s = (fc_h2_stream *)(void *)stream;
 
 	if ((s->flags &
-		(FC_STREAM_OVER | FC_STREAM_RESET | FC_STREAM_LOCAL_END |
-		    FC_STREAM_END_QUEUED)) != 0)
+	        (FC_STREAM_OVER | FC_STREAM_RESET | FC_STREAM_LOCAL_END | FC_STREAM_END_QUEUED)) !=
+	    0)
 		return FC_SEND_GONE;
 	if (FARCALL_LIKELY(s->pending.size == 0)) {
 		if (!fc_grpc_put_tail(c, s, tail))
@@ -167,7 +167,7 @@ fc_grpc_send_tail(fc_engine *c, fc_stream *stream, const fc_tail *tail)
 	}
 	if (!keep_tail(c, s, tail))
 		return FC_SEND_NO_MEMORY;
-	s->flags = (s->flags & ~(uint32_t)FC_STREAM_SENT_DUE) | FC_STREAM_END_QUEUED |
-	    FC_STREAM_OVER;
+	s->flags =
+	    (s->flags & ~(uint32_t)FC_STREAM_SENT_DUE) | FC_STREAM_END_QUEUED | FC_STREAM_OVER;
 	return FC_SEND_WAITING;
 }

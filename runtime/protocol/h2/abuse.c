@@ -46,8 +46,7 @@ fc_h2_idle_frame(fc_h2 *c, fc_h2_idle kind)
 {
 	if (FARCALL_LIKELY(spend(c, &c->idle[kind], &allowances[kind])))
 		return true;
-	fc_h2_fail(
-	    c, FC_H2_ENHANCE_YOUR_CALM, FARCALL_CAUSE_LIMIT, "%s", allowances[kind].what);
+	fc_h2_fail(c, FC_H2_ENHANCE_YOUR_CALM, FARCALL_CAUSE_LIMIT, "%s", allowances[kind].what);
 	return false;
 }
 

@@ -72,8 +72,8 @@ greet(fc_h2 *c)
 }
 
 fc_engine *
-fc_h2_open(const fc_engine_config *config, const fc_engine_events *events, void *owner,
-    uint64_t now)
+fc_h2_open(
+    const fc_engine_config *config, const fc_engine_events *events, void *owner, uint64_t now)
 {
 	fc_classifier classifier = {config->client ? NULL : events->lookup, owner};
 	fc_h2 *c = (fc_h2 *)fc_calloc(1, sizeof *c);
@@ -204,7 +204,7 @@ fc_h2_end(fc_engine *c, const fc_error *why)
 	else
 		fc_fail(&c->why, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_LOST,
 		    c->preface ? "the peer closed the connection before it spoke HTTP/2"
-			       : "the peer closed the connection");
+		               : "the peer closed the connection");
 	lose(c);
 }
 
@@ -265,8 +265,8 @@ fc_h2_drain_tell(fc_h2 *c)
 static void
 drained(fc_h2 *c)
 {
-	bool server_waits = !c->config.client && c->preface_size == FC_H2_PREFACE_SIZE &&
-	    c->drain != FC_DRAIN_TOLD;
+	bool server_waits =
+	    !c->config.client && c->preface_size == FC_H2_PREFACE_SIZE && c->drain != FC_DRAIN_TOLD;
 
 	if (c->open != 0 || c->drain == FC_DRAIN_DONE || server_waits)
 		return;
@@ -337,8 +337,8 @@ fc_h2_tick(fc_engine *c, uint64_t now)
 		fc_h2_fail(c, FC_H2_SETTINGS_TIMEOUT, FARCALL_CAUSE_TIMED_OUT,
 		    "the peer %s in %u ms",
 		    c->preface_size < FC_H2_PREFACE_SIZE ? "sent no HTTP/2 preface"
-			: c->preface                         ? "sent no SETTINGS"
-							     : "did not acknowledge our SETTINGS",
+		        : c->preface                     ? "sent no SETTINGS"
+		                                         : "did not acknowledge our SETTINGS",
 		    (unsigned)(c->config.settings_timeout_ns / FC_NS_PER_MS));
 		return;
 	}

@@ -21,17 +21,18 @@
 
 /* ---- caps ---- */
 
-#define FC_H2_BLOCK_MOST 65536u        /* bytes of a header block, received or sent */
-#define FC_H2_CONTINUATIONS_MOST 8u    /* frames that continue one header block */
-#define FC_H2_SETTINGS_MOST 32u        /* entries of a SETTINGS frame */
-#define FC_H2_OUTPUT_MOST (1u << 20)   /* unwritten bytes: then DATA waits */
-#define FC_H2_CONGESTED (FC_H2_OUTPUT_MOST + 65536u) /* … and then reading stops. Above what DATA
-	can reach: two peers that wait in order to write must not both stop reading */
-#define FC_H2_INDUCED_MOST 1000u       /* unwritten frames that the peer made us send: the same */
-#define FC_H2_INDUCED_END 10000u       /* … and then the connection ends */
-#define FC_H2_RESETS_BURST 1000u       /* resets taken at once, and then a second */
+#define FC_H2_BLOCK_MOST 65536u      /* bytes of a header block, received or sent */
+#define FC_H2_CONTINUATIONS_MOST 8u  /* frames that continue one header block */
+#define FC_H2_SETTINGS_MOST 32u      /* entries of a SETTINGS frame */
+#define FC_H2_OUTPUT_MOST (1u << 20) /* unwritten bytes: then DATA waits */
+#define FC_H2_CONGESTED                                                             \
+	(FC_H2_OUTPUT_MOST + 65536u) /* … and then reading stops. Above what DATA \
+can reach: two peers that wait in order to write must not both stop reading */
+#define FC_H2_INDUCED_MOST 1000u     /* unwritten frames that the peer made us send: the same */
+#define FC_H2_INDUCED_END 10000u     /* … and then the connection ends */
+#define FC_H2_RESETS_BURST 1000u     /* resets taken at once, and then a second */
 #define FC_H2_RESETS_RATE 33u
-#define FC_H2_STREAMS_AT_FIRST 100u    /* client: before the server has told its limit */
+#define FC_H2_STREAMS_AT_FIRST 100u          /* client: before the server has told its limit */
 #define FC_H2_PATIENCE_NS (60 * FC_NS_PER_S) /* an answer that the peer does not take at all */
 
 typedef struct fc_engine fc_h2;
@@ -112,7 +113,7 @@ typedef enum fc_h2_idle {
 	FC_IDLE_PRIORITY,
 	FC_IDLE_WINDOW,
 	FC_IDLE_UNKNOWN,
-	FC_IDLE_CLOSED, /* on streams that are over */
+	FC_IDLE_CLOSED,  /* on streams that are over */
 	FC_IDLE_INTERIM, /* 1xx responses */
 	FC_IDLE_KINDS
 } fc_h2_idle;
@@ -154,14 +155,14 @@ struct fc_engine {
 	uint64_t now;
 
 	/* state */
-	bool dead;        /* nothing comes in any more */
-	bool preface;     /* the peer's first SETTINGS are still expected */
+	bool dead;         /* nothing comes in any more */
+	bool preface;      /* the peer's first SETTINGS are still expected */
 	bool acknowledged; /* our settings */
-	bool going_away;  /* client: GOAWAY has come */
+	bool going_away;   /* client: GOAWAY has come */
 	bool wants_capacity;
 	uint8_t tasks;
 	fc_h2_drain drain;
-	fc_error why;      /* of the end, once TASK_FAIL or dead */
+	fc_error why; /* of the end, once TASK_FAIL or dead */
 	fc_h2_code why_code;
 	fc_error farewell; /* client: what GOAWAY said */
 	uint64_t settings_due, drain_due, patience_due;
@@ -183,14 +184,14 @@ struct fc_engine {
 	uint8_t head[FC_H2_HEAD];
 	uint8_t head_size;
 	uint8_t preface_size;
-	fc_h2_frame frame;    /* the one being received, once its head is complete */
-	fc_buf payload;       /* of a frame that came in parts */
-	uint32_t data_left;   /* of a DATA frame: without padding */
+	fc_h2_frame frame;  /* the one being received, once its head is complete */
+	fc_buf payload;     /* of a frame that came in parts */
+	uint32_t data_left; /* of a DATA frame: without padding */
 	uint32_t pad_left;
 	bool in_data, in_pad_size;
 	fc_h2_stream *data_stream; /* NULL: the bytes are dropped */
 	fc_h2_stream *last_stream; /* the last one looked up */
-	uint32_t block_id;    /* CONTINUATION must follow, on this stream */
+	uint32_t block_id;         /* CONTINUATION must follow, on this stream */
 	uint8_t block_flags;
 	uint8_t continuations;
 	bool block_selfish; /* its priority depends on itself */
@@ -244,8 +245,8 @@ fc_h2_listens(const fc_h2_stream *s)
 
 /* ---- connection.c ---- */
 
-fc_engine *fc_h2_open(const fc_engine_config *config, const fc_engine_events *events, void *owner,
-    uint64_t now);
+fc_engine *fc_h2_open(
+    const fc_engine_config *config, const fc_engine_events *events, void *owner, uint64_t now);
 void fc_h2_free(fc_engine *c);
 void fc_h2_end(fc_engine *c, const fc_error *why);
 uint64_t fc_h2_due(const fc_engine *c);
@@ -294,7 +295,7 @@ void fc_h2_forget_templates(fc_h2 *c);
 fc_h2_stream *fc_h2_stream_new(fc_h2 *c, uint32_t id); /* NULL: out of memory */
 fc_h2_stream *fc_h2_stream_find(fc_h2 *c, uint32_t id);
 bool fc_h2_stream_idle(const fc_h2 *c, uint32_t id); /* never used so far */
-bool fc_h2_remote_end(fc_h2 *c, fc_h2_stream *s); /* END_STREAM came; false: not rightly */
+bool fc_h2_remote_end(fc_h2 *c, fc_h2_stream *s);    /* END_STREAM came; false: not rightly */
 void fc_h2_local_ended(fc_h2 *c, fc_h2_stream *s);
 void fc_h2_reset(fc_h2 *c, fc_h2_stream *s, fc_h2_code code); /* by us; nothing if closed */
 void fc_h2_reset_by_peer(fc_h2 *c, fc_h2_stream *s);
@@ -328,8 +329,8 @@ void fc_h2_impatience(fc_h2 *c); /* patience_due has come */
 
 /* Room for a control frame and its head, written; NULL: out of memory, and the connection is
  * doomed. `induced`: the peer made us send it. */
-uint8_t *fc_h2_control(fc_h2 *c, unsigned type, unsigned flags, uint32_t id, uint32_t length,
-    bool induced);
+uint8_t *fc_h2_control(
+    fc_h2 *c, unsigned type, unsigned flags, uint32_t id, uint32_t length, bool induced);
 void fc_h2_put_head(uint8_t *at, uint32_t length, unsigned type, unsigned flags, uint32_t id);
 void fc_h2_put_rst(fc_h2 *c, uint32_t id, fc_h2_code code, bool induced);
 void fc_h2_put_window(fc_h2 *c, uint32_t id, uint32_t size);

@@ -109,9 +109,9 @@ write_farewell(fc_h2 *c, uint32_t code, const uint8_t *text, size_t size)
 	fc_error_clear(&c->farewell);
 	fc_fail(&c->farewell,
 	    code == FC_H2_ENHANCE_YOUR_CALM ? FARCALL_RESOURCE_EXHAUSTED : FARCALL_UNAVAILABLE,
-	    code == FC_H2_NO_ERROR              ? FARCALL_CAUSE_SHUTDOWN
-		: code == FC_H2_ENHANCE_YOUR_CALM ? FARCALL_CAUSE_LIMIT
-						  : FARCALL_CAUSE_PROTOCOL,
+	    code == FC_H2_NO_ERROR                ? FARCALL_CAUSE_SHUTDOWN
+	        : code == FC_H2_ENHANCE_YOUR_CALM ? FARCALL_CAUSE_LIMIT
+	                                          : FARCALL_CAUSE_PROTOCOL,
 	    "the server is going away: GOAWAY %s%s%s", fc_h2_code_name(code), n != 0 ? ": " : "",
 	    shown);
 }

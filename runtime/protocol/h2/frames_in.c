@@ -24,8 +24,7 @@ static const struct rule {
     [FC_H2_PUSH_PROMISE] = {"PUSH_PROMISE", 0, FC_H2_FRAME_SIZE, ON_STREAM, fc_h2_push_promise},
     [FC_H2_PING] = {"PING", 8, 8, ON_CONNECTION, fc_h2_ping},
     [FC_H2_GOAWAY] = {"GOAWAY", 8, FC_H2_FRAME_SIZE, ON_CONNECTION, fc_h2_goaway_in},
-    [FC_H2_WINDOW_UPDATE] = {"WINDOW_UPDATE", 4, 4, ON_CONNECTION | ON_STREAM,
-	fc_h2_window_update},
+    [FC_H2_WINDOW_UPDATE] = {"WINDOW_UPDATE", 4, 4, ON_CONNECTION | ON_STREAM, fc_h2_window_update},
     [FC_H2_CONTINUATION] = {"CONTINUATION", 0, FC_H2_FRAME_SIZE, ON_STREAM, fc_h2_continuation},
 };
 
@@ -71,8 +70,8 @@ follows_rule(fc_h2 *c, const fc_h2_frame *frame)
 		return false;
 	}
 	if ((rule->where & (frame->id != 0 ? ON_STREAM : ON_CONNECTION)) == 0) {
-		fc_h2_fail(c, FC_H2_PROTOCOL_ERROR, FARCALL_CAUSE_PROTOCOL,
-		    "%s frame on stream %u", rule->name, (unsigned)frame->id);
+		fc_h2_fail(c, FC_H2_PROTOCOL_ERROR, FARCALL_CAUSE_PROTOCOL, "%s frame on stream %u",
+		    rule->name, (unsigned)frame->id);
 		return false;
 	}
 	return true;
@@ -98,8 +97,7 @@ take_head(fc_h2 *c, const uint8_t *head)
 		    (unsigned)frame->length, FC_H2_FRAME_SIZE);
 		return false;
 	}
-	if (FARCALL_UNLIKELY(
-		c->block_id != 0 || frame->type == FC_H2_CONTINUATION || c->preface) &&
+	if (FARCALL_UNLIKELY(c->block_id != 0 || frame->type == FC_H2_CONTINUATION || c->preface) &&
 	    !in_order(c, frame))
 		return false;
 	return frame->type >= FC_H2_TYPES || follows_rule(c, frame);

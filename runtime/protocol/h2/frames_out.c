@@ -14,8 +14,7 @@ fc_h2_put_head(uint8_t *at, uint32_t length, unsigned type, unsigned flags, uint
 }
 
 uint8_t *
-fc_h2_control(
-    fc_h2 *c, unsigned type, unsigned flags, uint32_t id, uint32_t length, bool induced)
+fc_h2_control(fc_h2 *c, unsigned type, unsigned flags, uint32_t id, uint32_t length, bool induced)
 {
 	uint8_t *at;
 

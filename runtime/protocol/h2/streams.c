@@ -154,8 +154,7 @@ bool
 fc_h2_remote_end(fc_h2 *c, fc_h2_stream *s)
 {
 	if (FARCALL_UNLIKELY(s->content_left != 0 && s->content_left != FC_NEVER)) {
-		fc_h2_stream_fail(
-		    c, s, FC_H2_PROTOCOL_ERROR, "less DATA than content-length said");
+		fc_h2_stream_fail(c, s, FC_H2_PROTOCOL_ERROR, "less DATA than content-length said");
 		return false;
 	}
 	s->flags |= FC_STREAM_REMOTE_END;

@@ -145,8 +145,8 @@ emptied(fc_h2 *c, fc_h2_stream *s)
 static bool
 frame_pending(fc_h2 *c, fc_h2_stream *s, size_t size)
 {
-	bool last = size == s->pending.size && s->late == NULL &&
-	    (s->flags & FC_STREAM_END_QUEUED) != 0;
+	bool last =
+	    size == s->pending.size && s->late == NULL && (s->flags & FC_STREAM_END_QUEUED) != 0;
 	fc_chain_mark mark = fc_chain_tell(&c->out);
 	uint8_t *head = fc_h2_out_reserve(c, FC_H2_HEAD);
 
@@ -170,8 +170,8 @@ frame_pending(fc_h2 *c, fc_h2_stream *s, size_t size)
 void
 fc_h2_pump(fc_h2 *c)
 {
-	while (!fc_list_empty(&c->ready) && c->send_window > 0 &&
-	    c->out.size < FC_H2_OUTPUT_MOST && (c->tasks & FC_TASK_FAIL) == 0) {
+	while (!fc_list_empty(&c->ready) && c->send_window > 0 && c->out.size < FC_H2_OUTPUT_MOST &&
+	    (c->tasks & FC_TASK_FAIL) == 0) {
 		fc_h2_stream *s = FC_CONTAINER(c->ready.next, fc_h2_stream, wait);
 		int32_t window = FC_MIN(s->send_window, c->send_window);
 		size_t size = FC_MIN(s->pending.size, FC_H2_FRAME_SIZE);
