@@ -93,9 +93,9 @@ unsigned fc_field_value_kinds(const char *value, size_t size);
 typedef struct fc_field_set {
 	uint32_t says;
 	const fc_field *known[FC_TOKENS]; /* valid where says has the token's bit */
+	size_t list_size;                 /* RFC 9113 6.5.2 */
 	size_t n_metadata;
-	const fc_field *metadata[FC_FIELDS_MOST];
-	size_t list_size; /* RFC 9113 6.5.2 */
+	const fc_field *metadata[FC_FIELDS_MOST]; /* last: the memo keeps only what is used of it */
 } fc_field_set;
 
 #endif
