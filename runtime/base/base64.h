@@ -1,6 +1,6 @@
 /*
- * base64.h: RFC 4648 section 4, as gRPC's "-bin" metadata uses it: written without padding, read with
- * or without.
+ * base64.h: RFC 4648 section 4, as gRPC's "-bin" metadata uses it: written without padding, read
+ * with or without.
  */
 #ifndef FC_BASE_BASE64_H
 #define FC_BASE_BASE64_H

@@ -21,10 +21,9 @@ fc_call_init(farcall_call *call, const fc_call_ops *ops, fc_pool *pool, size_t m
 	fc_refs_init(&call->refs);
 	atomic_init(&call->cancelled, false);
 	fc_spin_init(&call->lock);
-	fc_arena_init(&call->in, pool, most, memory != NULL ? memory->in : NULL,
-	    sizeof memory->in);
-	fc_arena_init(&call->out, pool, most, memory != NULL ? memory->out : NULL,
-	    sizeof memory->out);
+	fc_arena_init(&call->in, pool, most, memory != NULL ? memory->in : NULL, sizeof memory->in);
+	fc_arena_init(
+	    &call->out, pool, most, memory != NULL ? memory->out : NULL, sizeof memory->out);
 	fc_arena_init(&call->kept, pool, FC_CALL_KEPT, memory != NULL ? memory->kept : NULL,
 	    sizeof memory->kept);
 	call->error = call->status_message = "";
@@ -71,8 +70,8 @@ farcall_call_cancel(farcall_call *call)
 /* ---- outcome ---- */
 
 farcall_code
-fc_call_settle(farcall_call *call, farcall_code code, farcall_cause cause, const char *message,
-    size_t size)
+fc_call_settle(
+    farcall_call *call, farcall_code code, farcall_cause cause, const char *message, size_t size)
 {
 	const char *name = farcall_code_name(code);
 	size_t name_size = strlen(name);
@@ -109,7 +108,7 @@ fc_call_misuse(farcall_call *call, const char *what)
 	const char *path = call != NULL && call->method != NULL ? call->method->path : "call";
 
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", path, what);
-	if (call == NULL)
+	if (call == NULL || call->ops->server)
 		return FARCALL_FAILED_PRECONDITION;
 	fc_call_settle(call, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, what, strlen(what));
 	return FARCALL_FAILED_PRECONDITION;
@@ -121,12 +120,13 @@ fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena)
 	static const char cap[] = "the call's memory has reached its cap";
 	static const char out[] = "out of memory";
 
+	call->doomed = true;
 	if (arena->state == FC_ARENA_NO_MEMORY)
 		fc_call_settle(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, out,
 		    sizeof out - 1);
 	else
-		fc_call_settle(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, cap,
-		    sizeof cap - 1);
+		fc_call_settle(
+		    call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, cap, sizeof cap - 1);
 }
 
 farcall_code
@@ -201,11 +201,16 @@ add_pair(farcall_call *call, fc_pairs *pairs, const char *key, const void *value
 {
 	fc_error error;
 
-	if (call->code != FARCALL_OK)
+	if (call->doomed || (!call->ops->server && call->code != FARCALL_OK))
 		return;
 	fc_error_clear(&error);
-	if (fc_pairs_add(pairs, &call->kept, key, value, size, binary, &error) != FARCALL_OK)
-		fc_call_settle_error(call, &error);
+	if (fc_pairs_add(pairs, &call->kept, key, value, size, binary, &error) == FARCALL_OK)
+		return;
+	if (call->ops->server) { /* not the client's fault */
+		call->doomed = true;
+		error.code = FARCALL_INTERNAL;
+	}
+	fc_call_settle_error(call, &error);
 }
 
 static void

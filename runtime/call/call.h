@@ -1,10 +1,10 @@
 /*
- * call.h: what both sides' calls have in common: memory, metadata, the outcome, references. The server's
- * and the client's call each begin with it; what differs goes through fc_call_ops.
+ * call.h: what both sides' calls have in common: memory, metadata, the outcome, references. The
+ * server's and the client's call each begin with it; what differs goes through fc_call_ops.
  *
- * Who may touch what: see the groups of struct farcall_call. "The holder" is whoever has the call now:
- * the thread that prepares it, then the owner of its loop, the handler while it runs, and again the
- * thread that reads the answer. It passes on by queues that order memory.
+ * Who may touch what: see the groups of struct farcall_call. "The holder" is whoever has the call
+ * now: the thread that prepares it, then the owner of its loop, the handler while it runs, and
+ * again the thread that reads the answer. It passes on by queues that order memory.
  */
 #ifndef FC_CALL_CALL_H
 #define FC_CALL_CALL_H
@@ -17,7 +17,7 @@
 #include <farcall/call.h>
 
 /* Bytes that a call's memory may take for messages of at most `max_message` bytes on the wire. */
-#define FC_CALL_MEMORY(max_message) ((size_t)(max_message) * 8 + 65536)
+#define FC_CALL_MEMORY(max_message) ((size_t)(max_message)*8 + 65536)
 #define FC_CALL_KEPT ((size_t)1 << 20) /* metadata, texts, farcall_call_keep() */
 
 typedef struct fc_call_ops {
@@ -62,6 +62,8 @@ struct farcall_call {
 	fc_pairs head, tail; /* to be sent */
 	bool head_sent;
 	bool started; /* settings are closed */
+	bool doomed;  /* server: the library itself has failed the call: the handler's OK does not
+	                 count */
 
 	/* the outcome: written by the holder, sticky */
 	farcall_code code;
@@ -82,13 +84,13 @@ void fc_call_fini(farcall_call *call); /* gives the arenas back */
 
 void fc_call_drop(farcall_call *call); /* one reference less */
 
-/* The outcome, if there is none yet: the first failure sticks. `message` (may be NULL) is copied. Answers
- * the outcome that stands. */
-farcall_code fc_call_settle(farcall_call *call, farcall_code code, farcall_cause cause,
-    const char *message, size_t size);
+/* The outcome, if there is none yet: the first failure sticks. `message` (may be NULL) is copied.
+ * Answers the outcome that stands. */
+farcall_code fc_call_settle(
+    farcall_call *call, farcall_code code, farcall_cause cause, const char *message, size_t size);
 farcall_code fc_call_settle_error(farcall_call *call, const fc_error *error);
 
-/* Misuse by the program: FAILED_PRECONDITION on the call, and a log line. */
+/* Misuse by the program: a log line, and FAILED_PRECONDITION: on a client's call it sticks. */
 farcall_code fc_call_misuse(farcall_call *call, const char *what);
 
 /* An arena of the call has refused: RESOURCE_EXHAUSTED. */

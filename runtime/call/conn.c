@@ -1,7 +1,7 @@
 /*
- * conn.c: see conn.h. One rule keeps it simple: nothing is freed and no owner is told inside an event of
- * the pipe or the engine. They only change the state; flush(), which runs once at the end of the turn,
- * acts on it.
+ * conn.c: see conn.h. One rule keeps it simple: nothing is freed and no owner is told inside an
+ * event of the pipe or the engine. They only change the state; flush(), which runs once at the end
+ * of the turn, acts on it.
  */
 #include "runtime/call/conn.h"
 
@@ -32,7 +32,7 @@ static void
 set_reading(fc_conn *conn)
 {
 	bool want = !conn->lost && !conn->ended && conn->state != FC_CONN_CONNECTING &&
-		    (conn->state != FC_CONN_OPEN || !conn->ops->congested(conn->engine));
+	    (conn->state != FC_CONN_OPEN || !conn->ops->congested(conn->engine));
 
 	if (conn->reading != want) {
 		conn->reading = want;
@@ -99,8 +99,7 @@ flush(fc_task *task)
 		conn->pipe->ops->shutdown(conn->pipe);
 	}
 	if (conn->state == FC_CONN_CLOSING &&
-	    (conn->lost || (conn->shut && conn->ended) ||
-		fc_loop_now(conn->loop) >= conn->until)) {
+	    (conn->lost || (conn->shut && conn->ended) || fc_loop_now(conn->loop) >= conn->until)) {
 		release(conn);
 		conn->events->on_closed(conn, &conn->why);
 		return;
@@ -117,8 +116,8 @@ open_engine(fc_conn *conn)
 	fc_error error;
 
 	conn->ops = &fc_h2_engine;
-	conn->engine = conn->ops->open(
-	    conn->config, conn->events->engine, conn, fc_loop_now(conn->loop));
+	conn->engine =
+	    conn->ops->open(conn->config, conn->events->engine, conn, fc_loop_now(conn->loop));
 	if (conn->engine != NULL) {
 		conn->state = FC_CONN_OPEN;
 		return true;

@@ -1,8 +1,8 @@
 /*
- * conn.h: a connection: a pipe, an engine, and the loop that turns them. Server and client embed one and
- * give the engine's events; the connection moves bytes, keeps the engine's timers, writes once a turn,
- * stops reading while output is congested, and closes in order: flush, shut down, read to the end of the
- * stream or one second, close.
+ * conn.h: a connection: a pipe, an engine, and the loop that turns them. Server and client embed
+ * one and give the engine's events; the connection moves bytes, keeps the engine's timers, writes
+ * once a turn, stops reading while output is congested, and closes in order: flush, shut down, read
+ * to the end of the stream or one second, close.
  *
  * All of it is for the owner of the loop.
  */
@@ -26,9 +26,9 @@ typedef struct fc_conn fc_conn;
 typedef struct fc_conn_events {
 	const fc_engine_events *engine; /* `owner` of its events is the fc_conn */
 
-	/* The connection is over, for `why` (code OK: it was closed on purpose). The streams have had their
-	 * on_abort before. The last event; never inside a call of the owner's into the connection. The
-	 * owner may free the memory that holds it. */
+	/* The connection is over, for `why` (code OK: it was closed on purpose). The streams have
+	 * had their on_abort before. The last event; never inside a call of the owner's into the
+	 * connection. The owner may free the memory that holds it. */
 	void (*on_closed)(fc_conn *conn, const fc_error *why);
 } fc_conn_events;
 
@@ -60,8 +60,8 @@ struct fc_conn {
 farcall_code fc_conn_accept(fc_conn *conn, fc_loop *loop, fc_accepted *accepted,
     const fc_conn_events *events, const fc_engine_config *config, fc_error *error);
 
-/* Client: begins to connect to `place`, for at most `timeout_ns`, the peer's first SETTINGS included
- * (the engine's on_ready). On failure nothing is left and no event comes. */
+/* Client: begins to connect to `place`, for at most `timeout_ns`, the peer's first SETTINGS
+ * included (the engine's on_ready). On failure nothing is left and no event comes. */
 farcall_code fc_conn_connect(fc_conn *conn, fc_loop *loop, const fc_place *place,
     const fc_conn_events *events, const fc_engine_config *config, uint64_t timeout_ns,
     fc_error *error);
@@ -83,8 +83,8 @@ void fc_conn_drained(void *conn);
 /* No new calls; those under way go on; then it closes by itself. */
 void fc_conn_drain(fc_conn *conn);
 
-/* Ends it now: GOAWAY with this reason, flush, close. on_closed follows. The streams have no events any
- * more: their owner ends its calls first. */
+/* Ends it now: GOAWAY with this reason, flush, close. on_closed follows. The streams have no events
+ * any more: their owner ends its calls first. */
 void fc_conn_close(fc_conn *conn, farcall_code code, const char *text);
 
 /* Ends it without flush or linger; on_closed follows in the next flush of the loop. */

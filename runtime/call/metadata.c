@@ -1,6 +1,7 @@
 /*
- * metadata.c: see metadata.h. The rules of names and values are gRPC's (PROTOCOL-HTTP2, "Custom-Metadata"):
- * checked when they are given to us, so that a program cannot send what a peer would have to refuse.
+ * metadata.c: see metadata.h. The rules of names and values are gRPC's (PROTOCOL-HTTP2,
+ * "Custom-Metadata"): checked when they are given to us, so that a program cannot send what a peer
+ * would have to refuse.
  */
 #include "runtime/call/metadata.h"
 
@@ -93,16 +94,18 @@ check_key(const char *key, size_t size, bool binary, fc_error *error)
 	for (size_t i = 0; i < size && wrong == NULL; i++) {
 		char c = key[i];
 
-		if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '.' && c != '-')
+		if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '.' &&
+		    c != '-')
 			wrong = c >= 'A' && c <= 'Z' ? "has an upper-case letter"
-						     : "has a character outside [0-9a-z_.-]";
+			                             : "has a character outside [0-9a-z_.-]";
 	}
 	if (size == 0)
 		wrong = "is empty";
 	else if (wrong == NULL && strncmp(key, "grpc-", 5) == 0)
 		wrong = "begins with \"grpc-\", which is reserved";
 	else if (wrong == NULL && ends_in_bin(key, size) != binary)
-		wrong = binary ? "does not end in \"-bin\"" : "ends in \"-bin\", which is for bytes";
+		wrong =
+		    binary ? "does not end in \"-bin\"" : "ends in \"-bin\", which is for bytes";
 	if (wrong == NULL)
 		return FARCALL_OK;
 	return fc_fail(error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
@@ -216,8 +219,8 @@ farcall_metadata_get_bin(const farcall_metadata *metadata, const char *key, size
 }
 
 bool
-farcall_metadata_at(const farcall_metadata *metadata, size_t i, const char **key,
-    const void **value, size_t *size)
+farcall_metadata_at(
+    const farcall_metadata *metadata, size_t i, const char **key, const void **value, size_t *size)
 {
 	if (metadata == NULL || i >= metadata->n)
 		return false;
