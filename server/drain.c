@@ -39,7 +39,10 @@ fc_server_stop_task(fc_task *task)
 	farcall_server *server = FC_CONTAINER(task, farcall_server, stop);
 	uint64_t grace, now = fc_loop_now(server->loop);
 
-	atomic_store(&server->stop_posted, false);
+	if (atomic_exchange(&server->stop_posted, FC_STOP_NOT_POSTED) == FC_STOP_FREES) {
+		fc_server_destroy(server);
+		return;
+	}
 	grace = atomic_load(&server->stop_grace);
 	if (atomic_load(&server->state) == FC_SERVER_STOPPED)
 		return;
@@ -62,6 +65,7 @@ fc_server_check_drained(farcall_server *server)
 	atomic_store(&server->state, FC_SERVER_STOPPED);
 	fc_cond_broadcast(&server->stopped);
 	fc_unlock(&server->lock);
+	fc_server_drop(server);
 }
 
 /* The first asks the server to stop gently, the second at once. */

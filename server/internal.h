@@ -21,6 +21,9 @@
 #define FC_SERVER_ENDPOINTS_MOST 64
 #define FC_SERVER_KEEP_CALLS 1024 /* call objects kept for the next calls */
 
+/* Where the task that stops is. A server that ends while the task is in the mail is freed by the task. */
+enum fc_stop_post { FC_STOP_NOT_POSTED, FC_STOP_POSTED, FC_STOP_FREES };
+
 typedef enum fc_server_state {
 	FC_SERVER_SETUP,
 	FC_SERVER_RUNNING,
@@ -107,7 +110,7 @@ struct farcall_server {
 
 	/* any thread */
 	atomic_int state; /* fc_server_state; written by the loop's owner */
-	atomic_bool stop_posted;
+	atomic_int stop_posted; /* fc_stop_post */
 	_Atomic uint64_t stop_grace; /* ms; FC_NEVER: no stop was asked for */
 	_Atomic(fc_loop *) running;  /* where a stop is posted */
 	fc_task stop;
@@ -160,6 +163,7 @@ typedef struct fc_server_call {
 /* server.c */
 void fc_server_hold(farcall_server *server);
 void fc_server_drop(farcall_server *server);
+void fc_server_destroy(farcall_server *server); /* no reference is left */
 farcall_code fc_server_fail(farcall_server *server, const fc_error *error);
 
 /* Set-up is still open: true; else FAILED_PRECONDITION sticks, with the name of the step. */

@@ -159,7 +159,7 @@ farcall_server_new(void)
 	server->arm.run = fc_dispatch_arm;
 	server->stop.run = fc_server_stop_task;
 	atomic_init(&server->state, FC_SERVER_SETUP);
-	atomic_init(&server->stop_posted, false);
+	atomic_init(&server->stop_posted, FC_STOP_NOT_POSTED);
 	atomic_init(&server->stop_grace, FC_NEVER);
 	atomic_init(&server->running, NULL);
 	return server;
@@ -171,9 +171,12 @@ fc_server_hold(farcall_server *server)
 	fc_refs_hold(&server->refs);
 }
 
-static void
-destroy(farcall_server *server)
+/* The loop first: what is still in the mail of an own loop runs there, and finds the server stopped. */
+void
+fc_server_destroy(farcall_server *server)
 {
+	if (server->loop != NULL && !server->lent)
+		fc_loop_close(server->loop);
 	fc_server_calls_free(server);
 	fc_list_each (item, following, &server->services)
 		fc_service_free(FC_CONTAINER(item, farcall_service, in_server));
@@ -182,10 +185,8 @@ destroy(farcall_server *server)
 	fc_list_each (item, following, &server->registries)
 		fc_free(FC_CONTAINER(item, fc_registry, in_server));
 	fc_free(server->routes);
-	if (server->loop != NULL && server->lent)
+	if (server->lent)
 		fc_loop_drop(server->loop);
-	else if (server->loop != NULL)
-		fc_loop_close(server->loop);
 	fc_cond_fini(&server->stopped);
 	fc_mutex_fini(&server->lock);
 	fc_free(server);
@@ -194,8 +195,12 @@ destroy(farcall_server *server)
 void
 fc_server_drop(farcall_server *server)
 {
-	if (fc_refs_drop(&server->refs))
-		destroy(server);
+	if (!fc_refs_drop(&server->refs))
+		return;
+	if (server->lent &&
+	    atomic_exchange(&server->stop_posted, FC_STOP_FREES) == FC_STOP_POSTED)
+		return;
+	fc_server_destroy(server);
 }
 
 static void
@@ -283,6 +288,7 @@ begin(farcall_server *server)
 		return fc_server_fail(server, &error);
 	configure(server);
 	atomic_store(&server->state, FC_SERVER_RUNNING);
+	fc_server_hold(server); /* until it has stopped */
 	if (fc_endpoints_start(server, &error) != FARCALL_OK ||
 	    fc_publish_all(server, &error) != FARCALL_OK ||
 	    watch_signals(server, &error) != FARCALL_OK) {
@@ -291,7 +297,7 @@ begin(farcall_server *server)
 	}
 	atomic_store(&server->running, server->loop);
 	if (atomic_load(&server->stop_grace) != FC_NEVER &&
-	    !atomic_exchange(&server->stop_posted, true))
+	    atomic_exchange(&server->stop_posted, FC_STOP_POSTED) == FC_STOP_NOT_POSTED)
 		fc_loop_post(server->loop, &server->stop);
 	return FARCALL_OK;
 }
@@ -383,7 +389,7 @@ farcall_server_stop(farcall_server *server, uint64_t grace_ms)
 		;
 	loop = atomic_load(&server->running);
 	if (loop != NULL && atomic_load(&server->state) != FC_SERVER_STOPPED &&
-	    !atomic_exchange(&server->stop_posted, true))
+	    atomic_exchange(&server->stop_posted, FC_STOP_POSTED) == FC_STOP_NOT_POSTED)
 		fc_loop_post(loop, &server->stop);
 }
 

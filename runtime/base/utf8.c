@@ -93,15 +93,33 @@ odd_bytes(const uint8_t *at)
 	return (word - ONES) | word;
 }
 
+/* The last eight bytes are looked at in any case; those before them in steps of 32 and 8. */
+bool
+fc_utf8_plain(const uint8_t *text, size_t size)
+{
+	const uint8_t *last = text + size - 8;
+	uint64_t odd;
+
+	if (size < 8)
+		return false;
+	odd = odd_bytes(last);
+	for (; last - text >= 24; text += 32) {
+		odd |= odd_bytes(text) | odd_bytes(text + 8);
+		odd |= odd_bytes(text + 16) | odd_bytes(text + 24);
+	}
+	for (; text < last; text += 8)
+		odd |= odd_bytes(text);
+	return !(odd & HIGHS);
+}
+
 static inline const uint8_t *
 skip_ascii(const uint8_t *at, const uint8_t *end)
 {
-	while (end - at >= 32) {
+	for (; end - at >= 32; at += 32) {
 		uint64_t odd = odd_bytes(at) | odd_bytes(at + 8) | odd_bytes(at + 16);
 
 		if ((odd | odd_bytes(at + 24)) & HIGHS)
 			break;
-		at += 32;
 	}
 	while (end - at >= 8 && !(odd_bytes(at) & HIGHS))
 		at += 8;

@@ -5,11 +5,15 @@
 #ifndef FC_BASE_UTF8_H
 #define FC_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Where the first byte stands that does not belong; `size` if all do. A character that is cut off
  * or wrong in its middle is reported at its first byte. */
 size_t fc_utf8_check(const uint8_t *text, size_t size);
+
+/* The same, asked quickly: true if all is ASCII without NUL; false says nothing. */
+bool fc_utf8_plain(const uint8_t *text, size_t size);
 
 #endif

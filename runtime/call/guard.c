@@ -24,45 +24,14 @@ typedef ProtobufCFieldDescriptor field_type;
 
 #define MiB (1024u * 1024u)
 #define SLAB_ENTRY 32u   /* protobuf-c's bound on one entry */
-#define SLAB_FIRST 16u   /* entries that it has on its stack */
 #define BITMAP_STACK 16u /* bytes of bitmap that it has on its stack */
 #define MAX_KEY_BYTES 5  /* of a field's number and wire type, and of a length */
-#define MAX_VARINT_BYTES 10
-#define ROUNDED(size) (((size_t)(size) + 15) & ~(size_t)15)
 
 const fc_guard_limits fc_guard_defaults = {
     .depth = FC_GUARD_DEPTH, .elements = 4 * MiB, .memory = 64 * MiB};
 
-enum { VARINT, FIXED64, LENGTH, GROUP, GROUP_END, FIXED32 };
-
 static const char *const wire_names[8] = {"varint", "64 bits", "length-delimited", "group",
     "end of group", "32 bits", "wire type 6", "wire type 7"};
-
-/* What the wire must look like for a type, and an element's size in a list. */
-typedef struct wire_rule {
-	uint8_t wire, element;
-	bool packable;
-} wire_rule;
-
-static const wire_rule rules[] = {
-    [PROTOBUF_C_TYPE_INT32] = {VARINT, 4, true},
-    [PROTOBUF_C_TYPE_SINT32] = {VARINT, 4, true},
-    [PROTOBUF_C_TYPE_SFIXED32] = {FIXED32, 4, true},
-    [PROTOBUF_C_TYPE_INT64] = {VARINT, 8, true},
-    [PROTOBUF_C_TYPE_SINT64] = {VARINT, 8, true},
-    [PROTOBUF_C_TYPE_SFIXED64] = {FIXED64, 8, true},
-    [PROTOBUF_C_TYPE_UINT32] = {VARINT, 4, true},
-    [PROTOBUF_C_TYPE_FIXED32] = {FIXED32, 4, true},
-    [PROTOBUF_C_TYPE_UINT64] = {VARINT, 8, true},
-    [PROTOBUF_C_TYPE_FIXED64] = {FIXED64, 8, true},
-    [PROTOBUF_C_TYPE_FLOAT] = {FIXED32, 4, true},
-    [PROTOBUF_C_TYPE_DOUBLE] = {FIXED64, 8, true},
-    [PROTOBUF_C_TYPE_BOOL] = {VARINT, sizeof(protobuf_c_boolean), true},
-    [PROTOBUF_C_TYPE_ENUM] = {VARINT, 4, true},
-    [PROTOBUF_C_TYPE_STRING] = {LENGTH, sizeof(char *), false},
-    [PROTOBUF_C_TYPE_BYTES] = {LENGTH, sizeof(ProtobufCBinaryData), false},
-    [PROTOBUF_C_TYPE_MESSAGE] = {LENGTH, sizeof(ProtobufCMessage *), false},
-};
 
 static size_t
 offset(const walk *w)
@@ -369,15 +338,28 @@ first_time(const level *top, const field_type *field)
 static inline bool
 charge_list(walk *w, const field_type *field, size_t n)
 {
-	size_t size = n * rules[field->type].element;
+	size_t size = n * fc_guard_rules[field->type].element;
 
 	return charge(w, field, size + (first_time(w->top, field) ? 15 : 0));
+}
+
+/* Memory for the bits of messages of more than 64 fields is kept for the next one at this depth. */
+static bool
+grow_bits(walk *w, fc_guard_bits *bits, size_t words)
+{
+	if (!charge(w, NULL, ROUNDED(words * sizeof *bits->words)))
+		return false;
+	bits->words = (uint64_t *)fc_arena_alloc(w->arena, words * sizeof *bits->words);
+	bits->n = words;
+	return bits->words != NULL || fc_guard_no_memory(w);
 }
 
 static bool
 prepare_bits(walk *w, level *top)
 {
+	const size_t size = sizeof(fc_guard_bits) * FC_GUARD_DEPTH;
 	size_t words = (top->type->n_fields + 63) / 64;
+	fc_guard_bits *bits;
 
 	top->few = 0;
 	top->seen = &top->few;
@@ -385,15 +367,18 @@ prepare_bits(walk *w, level *top)
 		return true;
 	if (words * 8 > BITMAP_STACK && !charge(w, NULL, ROUNDED(words * 8)))
 		return false;
-	if (words > top->many_words) {
-		if (!charge(w, NULL, ROUNDED(words * sizeof *top->many)))
+	if (w->bits == NULL) {
+		if (!charge(w, NULL, ROUNDED(size)))
 			return false;
-		top->many = (uint64_t *)fc_arena_alloc(w->arena, words * sizeof *top->many);
-		top->many_words = top->many == NULL ? 0 : words;
-		if (top->many == NULL)
+		w->bits = (fc_guard_bits *)fc_arena_alloc(w->arena, size);
+		if (w->bits == NULL)
 			return fc_guard_no_memory(w);
+		memset(w->bits, 0, size);
 	}
-	top->seen = top->many;
+	bits = &w->bits[top - w->levels];
+	if (words > bits->n && !grow_bits(w, bits, words))
+		return false;
+	top->seen = bits->words;
 	memset(top->seen, 0, words * sizeof *top->seen);
 	return true;
 }
@@ -407,11 +392,6 @@ open_message(walk *w, const ProtobufCMessageDescriptor *type, const field_type *
 
 	if (FARCALL_UNLIKELY(depth > w->depth))
 		return fc_guard_limit(w, via, "nested deeper than %u", w->depth);
-	if (depth > w->deepest) {
-		w->deepest = depth;
-		next->many = NULL;
-		next->many_words = 0;
-	}
 	next->type = type;
 	next->via = via;
 	next->prefix = prefix;
@@ -497,7 +477,7 @@ count_varints(walk *w, const field_type *field, size_t size, size_t *count)
 static bool
 packed_field(walk *w, const field_type *field)
 {
-	const wire_rule *rule = &rules[field->type];
+	const fc_guard_rule *rule = &fc_guard_rules[field->type];
 	size_t size, n, room;
 
 	if (!read_length(w, field, &size))
@@ -521,7 +501,7 @@ static bool
 wrong_wire(walk *w, const field_type *field, unsigned wire)
 {
 	return fc_guard_bad(w, field, "%s at byte %zu, not %s", wire_names[wire], offset(w),
-	    wire_names[rules[field->type].wire]);
+	    wire_names[fc_guard_rules[field->type].wire]);
 }
 
 /* Note where a singular field came twice: the last one counts, but messages would be merged. */
@@ -538,7 +518,7 @@ note_field(walk *w, const field_type *field)
 static inline bool
 known_field(walk *w, const field_type *field, unsigned wire)
 {
-	const wire_rule *rule = &rules[field->type];
+	const fc_guard_rule *rule = &fc_guard_rules[field->type];
 
 	if (FARCALL_UNLIKELY(wire != rule->wire)) {
 		if (wire == LENGTH && rule->packable && field->label == PROTOBUF_C_LABEL_REPEATED)
@@ -593,7 +573,7 @@ static void
 init(walk *w, const uint8_t *bytes, size_t size, const fc_guard_limits *limits, fc_arena *arena,
     fc_error *error)
 {
-	size_t room = arena->most - arena->used + (size_t)(arena->end - arena->at);
+	size_t room = fc_guard_room(arena);
 
 	w->at = w->field = w->start = bytes;
 	w->end = bytes + size;
@@ -601,7 +581,7 @@ init(walk *w, const uint8_t *bytes, size_t size, const fc_guard_limits *limits, 
 	w->memory = w->memory_left = FC_MIN(limits->memory, room);
 	w->elements = w->elements_left = limits->elements;
 	w->depth = FC_MIN(limits->depth, FC_GUARD_DEPTH);
-	w->deepest = 0;
+	w->bits = NULL;
 	w->copy = NULL;
 	w->dropped = 0;
 	w->arena = arena;
@@ -609,7 +589,7 @@ init(walk *w, const uint8_t *bytes, size_t size, const fc_guard_limits *limits, 
 }
 
 farcall_code
-fc_guard(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size,
+fc_guard_message(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size,
     const fc_guard_limits *limits, fc_arena *arena, fc_guarded *guarded, fc_error *error)
 {
 	static const uint8_t none[1];

@@ -50,8 +50,9 @@ say(fc_guard_walk *walk, const ProtobufCFieldDescriptor *field, farcall_cause ca
 	fc_fail(walk->error, walk->code, cause, "%s: %s", path, text);
 }
 
-bool
-fc_guard_bad(fc_guard_walk *walk, const ProtobufCFieldDescriptor *field, const char *format, ...)
+void
+fc_guard_say_bad(
+    fc_guard_walk *walk, const ProtobufCFieldDescriptor *field, const char *format, ...)
 {
 	va_list arguments;
 
@@ -59,11 +60,11 @@ fc_guard_bad(fc_guard_walk *walk, const ProtobufCFieldDescriptor *field, const c
 	va_start(arguments, format);
 	say(walk, field, FARCALL_CAUSE_PROTOCOL, format, arguments);
 	va_end(arguments);
-	return false;
 }
 
-bool
-fc_guard_limit(fc_guard_walk *walk, const ProtobufCFieldDescriptor *field, const char *format, ...)
+void
+fc_guard_say_limit(
+    fc_guard_walk *walk, const ProtobufCFieldDescriptor *field, const char *format, ...)
 {
 	va_list arguments;
 
@@ -71,15 +72,14 @@ fc_guard_limit(fc_guard_walk *walk, const ProtobufCFieldDescriptor *field, const
 	va_start(arguments, format);
 	say(walk, field, FARCALL_CAUSE_LIMIT, format, arguments);
 	va_end(arguments);
-	return false;
 }
 
-bool
-fc_guard_no_memory(fc_guard_walk *walk)
+void
+fc_guard_say_no_memory(fc_guard_walk *walk)
 {
 	if (walk->arena->state == FC_ARENA_AT_CAP)
-		return fc_guard_limit(
+		fc_guard_say_limit(
 		    walk, NULL, "takes more memory than the call's %zu bytes", walk->arena->most);
-	walk->code = fc_fail_memory(walk->error, walk->levels[0].type->name);
-	return false;
+	else
+		walk->code = fc_fail_memory(walk->error, walk->levels[0].type->name);
 }

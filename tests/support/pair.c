@@ -11,7 +11,7 @@ echo(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 }
 
 static farcall_code
-fail(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+fail_with(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 {
 	(void)reply;
 	return farcall_call_fail(call, (farcall_code)request->number, "%s", request->text);
@@ -87,7 +87,7 @@ custom(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 
 static const struct pair_test handlers = {
     .echo = echo,
-    .fail = fail,
+    .fail = fail_with,
     .wait = wait_for_test,
     .metadata = metadata,
     .grow = grow,

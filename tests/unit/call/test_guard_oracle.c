@@ -8,7 +8,7 @@
  */
 #include "tests/support/test.h"
 
-#include "runtime/call/guard.h"
+#include "runtime/call/guard_walk.h"
 #include "tests/unit/call/guard_test.pb-c.h"
 #include "tests/unit/call/guard_test2.pb-c.h"
 #include "tests/unit/call/wire.h"
@@ -183,8 +183,9 @@ random_type(void)
 {
 	static const ProtobufCMessageDescriptor *const types[] = {&guard__rich__descriptor,
 	    &guard__rich__descriptor, &guard__lists__descriptor, &guard__scalars__descriptor,
-	    &guard__choice__descriptor, &guard__tree__descriptor, &guard__text__descriptor,
-	    &guard2__need__descriptor, &guard2__optional__descriptor, &guard2__wide__descriptor};
+	    &guard__choice__descriptor, &guard__choice__descriptor, &guard__tree__descriptor,
+	    &guard__text__descriptor, &guard__data__descriptor, &guard2__need__descriptor,
+	    &guard2__optional__descriptor, &guard2__wide__descriptor};
 
 	return types[below(FC_COUNT(types))];
 }
@@ -262,6 +263,24 @@ difference(const char *text)
 	return -1;
 }
 
+/* The short cut and the walk must agree to the byte. */
+static void
+compare_walk(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size,
+    const fc_guarded *guarded)
+{
+	fc_error error = {0};
+	fc_guarded walked;
+	fc_arena arena;
+
+	fc_arena_init(&arena, NULL, GENEROUS, NULL, 0);
+	assert_int_equal(
+	    fc_guard_message(type, bytes, size, &generous, &arena, &walked, &error), FARCALL_OK);
+	assert_int_equal(walked.memory, guarded->memory);
+	assert_int_equal(walked.elements, guarded->elements);
+	assert_int_equal(walked.size, guarded->size);
+	fc_arena_reset(&arena);
+}
+
 static int
 compare(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size)
 {
@@ -276,11 +295,12 @@ compare(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t siz
 	if (code == FARCALL_OK) {
 		assert_true(protobuf_takes_it(type, guarded.bytes, guarded.size));
 		assert_true(taken <= guarded.memory);
+		compare_walk(type, bytes, size, &guarded);
 		verdict = BOTH_TAKE;
 		if (guarded.bytes != bytes && size != 0)
 			verdict = LEFT_OUT;
 		else
-			assert_true(guarded.memory <= taken * 2);
+			assert_true(guarded.memory <= taken * 2 + 4096); /* bits of wide messages */
 	} else {
 		assert_int_equal(code, FARCALL_INVALID_ARGUMENT);
 		verdict = BOTH_REFUSE;
@@ -361,14 +381,14 @@ strew_group(wire *to, unsigned depth)
 {
 	uint32_t number = 600000000 / 2 + below(1000000);
 
-	wire_key(to, number, GROUP);
+	wire_key(to, number, W_GROUP);
 	for (uint32_t n = below(4); n > 0; n--) {
 		wire_int(to, 1 + below(100), random_number());
 		if (depth < 5 && below(2))
 			strew_group(to, depth + 1);
 		wire_bytes(to, 1 + below(100), "\x0b\x0c\x13\x00\xff", below(6));
 	}
-	wire_key(to, number, GROUP_END);
+	wire_key(to, number, W_GROUP_END);
 }
 
 static uint64_t
@@ -401,8 +421,8 @@ strew(const ProtobufCMessageDescriptor *type, const uint8_t *at, size_t size, wi
 		if (below(8) == 0 && field->label == PROTOBUF_C_LABEL_REPEATED &&
 		    field->type < PROTOBUF_C_TYPE_STRING)
 			wire_bytes(to, field->id, "", 0);
-		n = (key & 7) == FIXED32 ? 4 : (key & 7) == FIXED64 ? 8 : take_varint(&at);
-		if ((key & 7) != VARINT && field->type != PROTOBUF_C_TYPE_MESSAGE)
+		n = (key & 7) == W_FIXED32 ? 4 : (key & 7) == W_FIXED64 ? 8 : take_varint(&at);
+		if ((key & 7) != W_VARINT && field->type != PROTOBUF_C_TYPE_MESSAGE)
 			at += n;
 		if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
 			strew((const ProtobufCMessageDescriptor *)field->descriptor, at, n, &inner);

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { VARINT, FIXED64, LENGTH, GROUP, GROUP_END, FIXED32 };
+enum { W_VARINT, W_FIXED64, W_LENGTH, W_GROUP, W_GROUP_END, W_FIXED32 };
 
 typedef struct wire {
 	uint8_t *bytes;
@@ -55,7 +55,7 @@ wire_key(wire *to, uint32_t number, int type)
 static inline void
 wire_bytes(wire *to, uint32_t number, const void *bytes, size_t size)
 {
-	wire_key(to, number, LENGTH);
+	wire_key(to, number, W_LENGTH);
 	wire_varint(to, size);
 	wire_raw(to, bytes, size);
 }
@@ -63,7 +63,7 @@ wire_bytes(wire *to, uint32_t number, const void *bytes, size_t size)
 static inline void
 wire_int(wire *to, uint32_t number, uint64_t value)
 {
-	wire_key(to, number, VARINT);
+	wire_key(to, number, W_VARINT);
 	wire_varint(to, value);
 }
 
