@@ -1,5 +1,5 @@
 /*
- * attempt.c: a call's stream on a link, and what the engine tells of it. Everything that arrives is
+ * attempt.c: a call's stream on a line, and what the engine tells of it. Everything that arrives is
  * copied or unpacked inside the event, into the call's own memory.
  *
  * A call that the server surely has not seen is tried again, once; after the response's head it is
@@ -19,35 +19,35 @@ call_of(const fc_stream *stream)
 void
 fc_attempt_drop(fc_client_call *call, farcall_code code)
 {
-	fc_link *link = call->link;
+	fc_line *line = call->line;
 
 	if (call->stream == NULL)
 		return;
-	if (link->conn.engine != NULL) {
+	if (line->conn.engine != NULL) {
 		if (code != FARCALL_OK)
-			link->conn.ops->abort(link->conn.engine, call->stream, code);
-		link->conn.ops->release(link->conn.engine, call->stream);
-		fc_link_touch(link);
+			line->conn.ops->abort(line->conn.engine, call->stream, code);
+		line->conn.ops->release(line->conn.engine, call->stream);
+		fc_line_touch(line);
 	}
 	call->stream = NULL;
 	fc_list_remove(&call->in_list);
 }
 
 static void
-use_link(fc_client_call *call, fc_link *link)
+use_line(fc_client_call *call, fc_line *line)
 {
-	if (call->link == link)
+	if (call->line == line)
 		return;
-	fc_link_drop(call->link);
-	fc_refs_hold(&link->refs);
-	call->link = link;
+	fc_line_drop(call->line);
+	fc_refs_hold(&line->refs);
+	call->line = line;
 }
 
 static void
-send_request(fc_link *link, fc_client_call *call)
+send_request(fc_line *line, fc_client_call *call)
 {
-	switch (link->conn.ops->send_message(
-	    link->conn.engine, call->stream, &call->payload, true)) {
+	switch (
+	    line->conn.ops->send_message(line->conn.engine, call->stream, &call->payload, true)) {
 	case FC_SEND_OK:
 		break;
 	case FC_SEND_WAITING:
@@ -76,9 +76,9 @@ time_left(const fc_client_call *call)
 }
 
 void
-fc_attempt_open(fc_link *link, fc_client_call *call)
+fc_attempt_open(fc_line *line, fc_client_call *call)
 {
-	const fc_engine_ops *ops = link->conn.ops;
+	const fc_engine_ops *ops = line->conn.ops;
 	const char *path = call->call.method->path;
 	const fc_request request = {.path = {path, strlen(path)},
 	    .timeout_ns = time_left(call),
@@ -89,8 +89,8 @@ fc_attempt_open(fc_link *link, fc_client_call *call)
 		fc_call_end_late(call);
 		return;
 	}
-	call->stream = ops->open_stream(link->conn.engine, &request, call);
-	if (call->stream == NULL && ops->can_open(link->conn.engine) == 0) {
+	call->stream = ops->open_stream(line->conn.engine, &request, call);
+	if (call->stream == NULL && ops->can_open(line->conn.engine) == 0) {
 		fc_picker_again(call->channel, call);
 		return;
 	}
@@ -99,10 +99,10 @@ fc_attempt_open(fc_link *link, fc_client_call *call)
 		    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
 		return;
 	}
-	use_link(call, link);
-	fc_list_append(&link->calls, &call->in_list);
-	send_request(link, call);
-	fc_link_touch(link);
+	use_line(call, line);
+	fc_list_append(&line->calls, &call->in_list);
+	send_request(line, call);
+	fc_line_touch(line);
 }
 
 /* ---- upward ---- */
@@ -112,12 +112,12 @@ on_head(void *owner, fc_stream *stream, const fc_head *head)
 {
 	fc_client_call *call = call_of(stream);
 
-	((fc_link *)owner)->answered = true;
+	((fc_line *)owner)->answered = true;
 	call->committed = true;
 	if (!call->sending)
 		fc_call_forget_request(call);
 	if (fc_metadata_receive(
-		&call->call.received, &call->call.kept, head->n_metadata, head->metadata))
+	        &call->call.received, &call->call.kept, head->n_metadata, head->metadata))
 		return;
 	fc_call_doom_by_memory(&call->call, &call->call.kept);
 	fc_call_end(call);
@@ -149,7 +149,7 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 	}
 	fc_error_clear(&error);
 	if (fc_unpack(call->call.method->reply, bytes, size, &fc_guard_defaults, &call->call.in,
-		&call->reply, &error) == FARCALL_OK)
+	        &call->reply, &error) == FARCALL_OK)
 		conn->ops->taken(conn->engine, stream, size);
 	else
 		fail_unpack(call, &error);
@@ -161,7 +161,7 @@ on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 	fc_client_call *call = call_of(stream);
 	farcall_call *base = &call->call;
 
-	((fc_link *)owner)->answered = true;
+	((fc_line *)owner)->answered = true;
 	fc_attempt_drop(call, FARCALL_OK);
 	if (tail->code == FARCALL_CANCELLED && fc_call_is_late(call)) {
 		fc_call_end_late(call);
@@ -210,37 +210,37 @@ on_sent(void *owner, fc_stream *stream)
 static void
 on_ready(void *owner)
 {
-	fc_link *link = (fc_link *)owner;
+	fc_line *line = (fc_line *)owner;
 
-	fc_conn_ready(&link->conn);
-	fc_conn_peer(&link->conn, &link->peer);
-	link->ready = true;
-	fc_subchannel_ready(link->channel, link);
+	fc_conn_ready(&line->conn);
+	fc_conn_peer(&line->conn, &line->peer);
+	line->ready = true;
+	fc_subchannel_ready(line->channel, line);
 }
 
 static void
 on_capacity(void *owner)
 {
-	fc_picker_later(((fc_link *)owner)->channel);
+	fc_picker_later(((fc_line *)owner)->channel);
 }
 
 static void
 on_goaway(void *owner, const fc_error *why)
 {
-	fc_link *link = (fc_link *)owner;
+	fc_line *line = (fc_line *)owner;
 
-	fc_link_retire(link);
-	fc_subchannel_lost(link->channel, link, why);
+	fc_line_retire(line);
+	fc_subchannel_lost(line->channel, line, why);
 }
 
 static void
 on_dead(void *owner, const fc_error *why)
 {
-	fc_link *link = (fc_link *)owner;
+	fc_line *line = (fc_line *)owner;
 
-	link->going = true;
-	fc_conn_dead(&link->conn, why);
-	fc_subchannel_lost(link->channel, link, why);
+	line->going = true;
+	fc_conn_dead(&line->conn, why);
+	fc_subchannel_lost(line->channel, line, why);
 }
 
 const fc_engine_events fc_attempt_events = {

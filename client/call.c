@@ -1,10 +1,11 @@
 /*
- * call.c: a call as the program sees it: IDLE, then OPEN, then DONE, each once. What begins, ends and
- * expires it runs with the owner of the loop; cancel comes from any thread, by post.
+ * call.c: a call as the program sees it: IDLE, then OPEN, then DONE, each once. What begins, ends
+ * and expires it runs with the owner of the loop; cancel comes from any thread, by post.
  *
- * `done` of an async call comes once, in the step of the lent loop or in the channel's thread. There
- * is one exception: where the call cannot even be begun because there is no loop to run it (out of
- * memory, the channel closed or failed), it comes before farcall_call_invoke_async() returns.
+ * `done` of an async call comes once, in the step of the lent loop or in the channel's thread.
+ * There is one exception: where the call cannot even be begun because there is no loop to run it
+ * (out of memory, the channel closed or failed), it comes before farcall_call_invoke_async()
+ * returns.
  */
 #include "client/internal.h"
 
@@ -60,7 +61,7 @@ fc_call_tell(fc_client_call *call)
 		call->done(base, base->code, reply, call->data);
 }
 
-/* Nothing of it is left on a link, a list or a timer. */
+/* Nothing of it is left on a line, a list or a timer. */
 static void
 take_apart(fc_client_call *call)
 {
@@ -92,8 +93,7 @@ fc_call_end(fc_client_call *call)
 }
 
 void
-fc_call_end_with(
-    fc_client_call *call, farcall_code code, farcall_cause cause, const char *text)
+fc_call_end_with(fc_client_call *call, farcall_code code, farcall_cause cause, const char *text)
 {
 	fc_call_settle(&call->call, code, cause, text, strlen(text));
 	fc_call_end(call);
@@ -125,13 +125,14 @@ begin(fc_waiter *waiter)
 	farcall_channel *channel = call->channel;
 
 	channel->active++;
+	call->begun = true;
 	if (call->call.code != FARCALL_OK)
 		fc_call_end(call);
 	else if (atomic_load(&call->call.cancelled))
 		end_cancelled(call);
 	else if (channel->shut)
-		fc_call_end_with(call, FARCALL_CANCELLED, FARCALL_CAUSE_SHUTDOWN,
-		    "the channel has been closed");
+		fc_call_end_with(
+		    call, FARCALL_CANCELLED, FARCALL_CAUSE_SHUTDOWN, "the channel has been closed");
 	else if (fc_call_is_late(call))
 		fc_call_end_late(call);
 	else
@@ -149,7 +150,7 @@ no_memory(fc_waiter *waiter)
 {
 	fc_client_call *call = FC_CONTAINER(waiter, fc_client_call, waiter);
 
-	call->channel->active += waiter->begun ? 0 : 1;
+	call->channel->active += call->begun ? 0 : 1;
 	fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 	    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
 }
@@ -167,6 +168,7 @@ on_cancel(fc_task *task)
 	if (atomic_load(&call->phase) == FC_CALL_OPEN)
 		end_cancelled(call);
 	fc_call_drop(&call->call);
+	fc_channel_check_over(channel);
 	fc_channel_drop(channel);
 }
 
@@ -203,7 +205,7 @@ peer(const farcall_call *base)
 {
 	const fc_client_call *call = (const fc_client_call *)base;
 
-	return call->link != NULL ? call->link->peer.text : "";
+	return call->line != NULL ? call->line->peer.text : "";
 }
 
 static bool
@@ -211,14 +213,14 @@ peer_ids(const farcall_call *base, int64_t *uid, int64_t *gid, int64_t *pid)
 {
 	const fc_client_call *call = (const fc_client_call *)base;
 
-	if (call->link == NULL || !call->link->peer.has_ids)
+	if (call->line == NULL || !call->line->peer.has_ids)
 		return false;
 	if (uid != NULL)
-		*uid = call->link->peer.uid;
+		*uid = call->line->peer.uid;
 	if (gid != NULL)
-		*gid = call->link->peer.gid;
+		*gid = call->line->peer.gid;
 	if (pid != NULL)
-		*pid = call->link->peer.pid;
+		*pid = call->line->peer.pid;
 	return true;
 }
 

@@ -125,9 +125,10 @@ fc_call_take(farcall_channel *channel)
 	fc_waiter_reset(&call->waiter, channel);
 	call->deliver.queued = call->cancel.queued = false;
 	fc_list_init(&call->in_list);
-	call->link = NULL;
+	call->line = NULL;
 	call->stream = NULL;
-	call->retried = call->committed = call->sending = call->async = false;
+	call->retried = call->committed = call->sending = call->async = call->begun = false;
+	call->waited_ms = 0;
 	call->packed = NULL;
 	call->reply = NULL;
 	call->done = NULL;
@@ -144,7 +145,7 @@ fc_call_destroy(farcall_call *base)
 
 	fc_call_leave(&call->child);
 	fc_call_forget_request(call);
-	fc_link_drop(call->link);
+	fc_line_drop(call->line);
 	fc_call_fini(base);
 	fc_spin_lock(&channel->calls_lock);
 	keep = channel->n_free_calls < FC_CLIENT_KEEP_CALLS;

@@ -1,11 +1,11 @@
 /*
  * drive.c: who turns the loop. Three ways:
  *
- *   No thread: a blocking caller that finds nobody driving becomes the driver: it turns the loop until
- *   what it waits for is done, completes other waiters on the way, never runs a callback, and passes
- *   the role on to the next sleeper when it leaves. Others post what they want and sleep.
- *   A thread: the first callback starts it; it drives until the channel is closed, all others sleep.
- *   A lent loop: the program turns it; a blocking caller turns it itself.
+ *   No thread: a blocking caller that finds nobody driving becomes the driver: it turns the loop
+ * until what it waits for is done, completes other waiters on the way, never runs a callback, and
+ * passes the role on to the next sleeper when it leaves. Others post what they want and sleep. A
+ * thread: the first callback starts it; it drives until the channel is closed, all others sleep. A
+ * lent loop: the program turns it; a blocking caller turns it itself.
  *
  * The lock orders the passing of the role; while it is held and nobody drives, its holder is the
  * loop's owner. Nothing is posted without somebody who drives, and nobody leaves with posts unread.
@@ -17,7 +17,7 @@
 uint64_t
 fc_channel_now(farcall_channel *channel)
 {
-	return channel->lent ? fc_loop_now(channel->loop) : uv_hrtime();
+	return channel->lent && channel->loop != NULL ? fc_loop_now(channel->loop) : uv_hrtime();
 }
 
 /* ---- waiters ---- */
@@ -83,6 +83,7 @@ on_start(fc_task *task)
 		waiter->ops->no_memory(waiter);
 	else
 		waiter->ops->begin(waiter);
+	fc_channel_check_over(channel);
 	fc_channel_drop(channel);
 }
 
@@ -282,8 +283,8 @@ static void
 deliver_deferred(farcall_channel *channel)
 {
 	while (!fc_queue_empty(&channel->deferred))
-		fc_loop_ready(channel->loop,
-		    FC_CONTAINER(fc_queue_pop(&channel->deferred), fc_task, link));
+		fc_loop_ready(
+		    channel->loop, FC_CONTAINER(fc_queue_pop(&channel->deferred), fc_task, link));
 }
 
 static void
@@ -355,8 +356,7 @@ fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 bool
 fc_drive_post(farcall_channel *channel, fc_task *task)
 {
-	if (channel->loop == NULL ||
-	    (!channel->lent && !channel->driving && !channel->has_thread))
+	if (channel->loop == NULL || (!channel->lent && !channel->driving && !channel->has_thread))
 		return false;
 	atomic_fetch_add(&channel->posted, 1);
 	fc_loop_post(channel->loop, task);
@@ -395,7 +395,7 @@ static void
 close_here(farcall_channel *channel)
 {
 	fc_channel_shut(channel);
-	for (int i = 0; i < 8 && !fc_list_empty(&channel->links); i++)
+	for (int i = 0; i < 8 && !fc_list_empty(&channel->lines); i++)
 		fc_loop_turn(channel->loop, 0);
 	fc_lock(&channel->lock);
 	leave(channel);

@@ -1,11 +1,11 @@
 /*
  * internal.h: the client's room. A channel is resolver → subchannel → picker, and never holds a
- * connection itself; a call owns one attempt at a time, an attempt one stream on one link.
+ * connection itself; a call owns one attempt at a time, an attempt one stream on one line.
  *
- * Who may touch what. "The owner" is whoever turns the channel's loop: a blocking caller in the role
- * of the driver, the channel's own thread, or the program that steps a lent loop. While nobody
- * drives, the holder of the channel's lock counts as the owner. A channel is kept by references: the
- * program's handle, each call, each link that is not closed, the thread.
+ * Who may touch what. "The owner" is whoever turns the channel's loop: a blocking caller in the
+ * role of the driver, the channel's own thread, or the program that steps a lent loop. While nobody
+ * drives, the holder of the channel's lock counts as the owner. A channel is kept by references:
+ * the program's handle, each call, each line that is not closed, the thread.
  */
 #ifndef FC_CLIENT_INTERNAL_H
 #define FC_CLIENT_INTERNAL_H
@@ -28,7 +28,8 @@
 #define FC_CLIENT_UNDRIVEN_NS (10 * FC_NS_PER_MS) /* then it is polled before it is written to */
 #define FC_CLIENT_SPIN_MOST_US 10000u
 #define FC_CLIENT_PLACES_MOST 64u
-#define FC_CLIENT_FRUITLESS_MOST 3u /* connections that served nothing, before they count as failed */
+#define FC_CLIENT_FRUITLESS_MOST \
+	3u /* connections that served nothing, before they count as failed */
 
 /* ---- waiting (drive.c) ---- */
 
@@ -104,63 +105,63 @@ typedef enum fc_subchannel_phase {
 	FC_SUB_BACKOFF /* the last attempt has failed: none before retry_at */
 } fc_subchannel_phase;
 
-typedef struct fc_link fc_link;
+typedef struct fc_line fc_line;
 
 typedef struct fc_subchannel {
 	fc_subchannel_phase phase;
-	bool sticky; /* failed since it was ready last */
-	bool spent;  /* the places have been used: of an inherited descriptor there is one */
-	unsigned fruitless; /* links lost in a row before they served a call */
+	bool sticky;        /* failed since it was ready last */
+	bool spent;         /* the places have been used: of an inherited descriptor there is one */
+	unsigned fruitless; /* lines lost in a row before they served a call */
 	fc_resolver resolver;
 	size_t next_place;
-	fc_link *link; /* connecting, or ready */
+	fc_line *line; /* connecting, or ready */
 	fc_backoff backoff;
 	uint64_t retry_at;
 	uint64_t patience; /* ns for each address of this attempt */
 	uint64_t resolved_at;
 	bool resolved; /* the places may serve again */
 	fc_timer retry;
-	fc_error failure; /* why the last attempt failed, as calls are told */
+	fc_error failure;           /* why the last attempt failed, as calls are told */
 	char reason[FC_ERROR_TEXT]; /* the same, without what was attempted */
 } fc_subchannel;
 
 void fc_subchannel_init(farcall_channel *channel);
 void fc_subchannel_stop(farcall_channel *channel);
 
-/* A call wants a link: connects, if it may. false: none will come before the backoff has passed, and
- * calls that do not wait for it fail with `failure`. */
+/* A call wants a line: connects, if it may. false: none will come before the backoff has passed,
+ * and calls that do not wait for it fail with `failure`. */
 bool fc_subchannel_want(farcall_channel *channel);
 
 /* Somebody waits for it: it is tried again when the backoff has passed. */
 void fc_subchannel_watch(farcall_channel *channel);
 
-/* The link takes no new calls any more, or is closed. */
-void fc_subchannel_lost(farcall_channel *channel, fc_link *link, const fc_error *why);
-void fc_subchannel_ready(farcall_channel *channel, fc_link *link);
+/* The line takes no new calls any more, or is closed. */
+void fc_subchannel_lost(farcall_channel *channel, fc_line *line, const fc_error *why);
+void fc_subchannel_ready(farcall_channel *channel, fc_line *line);
 
-/* ---- links (link.c) ---- */
+/* ---- lines (line.c) ---- */
 
 /* A connection to a server. */
-struct fc_link {
+struct fc_line {
 	fc_conn conn; /* first: the engine's events have its address */
 	fc_refs refs; /* until it is closed, and of each call that used it */
 	farcall_channel *channel;
 	fc_list in_channel;
-	fc_list calls;  /* those that have a stream on it */
-	bool ready;     /* the peer has introduced itself */
-	bool going;     /* no new calls */
-	bool answered;  /* some call has been */
-	fc_peer peer;   /* from ready on */
+	fc_list calls; /* those that have a stream on it */
+	bool ready;    /* the peer has introduced itself */
+	bool going;    /* no new calls */
+	bool answered; /* some call has been */
+	fc_peer peer;  /* from ready on */
 };
 
-fc_link *fc_link_open(
+fc_line *fc_line_open(
     farcall_channel *channel, const fc_place *place, uint64_t patience, fc_error *error);
-void fc_link_retire(fc_link *link); /* no new calls; it closes when the last has ended */
+void fc_line_retire(fc_line *line); /* no new calls; it closes when the last has ended */
 
 /* Writes what was given to the engine: at the end of the turn, or at once between turns. */
-void fc_link_touch(fc_link *link);
-void fc_link_drop(fc_link *link); /* a reference less */
-void fc_link_end(fc_link *link);  /* closes it now; its calls have ended */
+void fc_line_touch(fc_line *line);
+void fc_line_drop(fc_line *line); /* a reference less */
+void fc_line_end(fc_line *line);  /* closes it now; its calls have ended */
 
 /* ---- calls ---- */
 
@@ -172,8 +173,8 @@ typedef struct fc_client_call {
 
 	/* the program, before the start */
 	bool has_timeout, wait_for_ready;
-	uint64_t timeout_ns;
-	fc_child child; /* of the parent */
+	uint64_t timeout_ns, waited_ms; /* waited: at its deadline */
+	fc_child child;                 /* of the parent */
 
 	/* any thread */
 	atomic_int phase; /* fc_call_phase */
@@ -184,8 +185,8 @@ typedef struct fc_client_call {
 	/* the owner, while it is open */
 	fc_waiter waiter;
 	fc_task cancel, deliver;
-	fc_list in_list; /* of what waits for a link, or of the link */
-	fc_link *link;   /* the last one used; a reference */
+	fc_list in_list; /* of what waits for a line, or of the line */
+	fc_line *line;   /* the last one used; a reference */
 	fc_stream *stream;
 	bool retried;   /* once, after a server had not seen it */
 	bool committed; /* the response's head has come: no retry */
@@ -194,7 +195,7 @@ typedef struct fc_client_call {
 	fc_block *packed; /* the request, of an async call; until it is committed */
 	fc_text packed_text;
 	ProtobufCMessage *reply;
-	bool async;
+	bool async, begun;
 	farcall_done *done;
 	farcall_thunk *thunk;
 	farcall_function *typed_done;
@@ -207,13 +208,19 @@ typedef struct fc_client_call {
 extern const fc_call_ops fc_client_call_ops;
 
 /* call.c */
-void fc_call_begin(fc_client_call *call); /* the owner */
-void fc_call_end(fc_client_call *call);   /* its outcome is settled: whoever waits is told */
+void fc_call_end(fc_client_call *call); /* its outcome is settled: whoever waits is told */
 void fc_call_end_with(
     fc_client_call *call, farcall_code code, farcall_cause cause, const char *text);
 void fc_call_end_late(fc_client_call *call); /* DEADLINE_EXCEEDED, and what it waited for */
 bool fc_call_is_late(const fc_client_call *call);
 void fc_call_forget_request(fc_client_call *call); /* the packed request is of no more use */
+
+void fc_call_tell(fc_client_call *call); /* its callback */
+uint64_t fc_call_clock(void);
+extern const fc_waiter_ops fc_call_waiter_ops;
+
+/* invoke.c: opened; what failed before takes the same way. `request` NULL: it has failed. */
+void fc_call_start_async(fc_client_call *call, const ProtobufCMessage *request);
 
 /* calls.c: call objects */
 fc_client_call *fc_call_take(farcall_channel *channel);
@@ -223,14 +230,15 @@ extern farcall_call fc_call_nil, fc_call_no_channel;
 
 /* attempt.c */
 extern const fc_engine_events fc_attempt_events;
-void fc_attempt_open(fc_link *link, fc_client_call *call);
+void fc_attempt_open(fc_line *line, fc_client_call *call);
 void fc_attempt_drop(fc_client_call *call, farcall_code code); /* resets it, if it has not ended */
 
 /* picker.c */
 void fc_picker_take(farcall_channel *channel, fc_client_call *call);
 void fc_picker_again(farcall_channel *channel, fc_client_call *call); /* first in the queue */
 void fc_picker_later(farcall_channel *channel); /* goes on with the queue as a task */
-void fc_picker_fail(farcall_channel *channel, bool all); /* those that do not wait for ready, or all */
+void fc_picker_fail(
+    farcall_channel *channel, bool all); /* those that do not wait for ready, or all */
 
 /* ---- the channel ---- */
 
@@ -248,7 +256,7 @@ struct farcall_channel {
 
 	/* set-up: the program's threads, until the first call */
 	fc_address address;
-	fc_engine_config config; /* of links; `pool` is set with the loop */
+	fc_engine_config config; /* of lines; `pool` is set with the loop */
 	bool insecure;           /* plaintext beyond this host is allowed */
 	bool lent;               /* the loop is the program's */
 	uint64_t timeout_ns;
@@ -269,11 +277,12 @@ struct farcall_channel {
 
 	/* under `lock` */
 	fc_mutex lock;
-	fc_loop *loop; /* NULL: not used yet, or over (lent). The owner may read it without the lock */
-	bool driving;  /* somebody has the role of the driver */
+	fc_loop
+	    *loop; /* NULL: not used yet, or over (lent). The owner may read it without the lock */
+	bool driving; /* somebody has the role of the driver */
 	bool has_thread;
 	bool closed;
-	fc_list sleepers; /* fc_waiter */
+	fc_list sleepers;     /* fc_waiter */
 	fc_error ready_error; /* of the last wait_ready */
 
 	/* the owner */
@@ -281,10 +290,10 @@ struct farcall_channel {
 	bool shut;     /* closing has begun */
 	uint64_t driven_at;
 	fc_subchannel sub;
-	fc_list pending; /* calls that wait for a link */
-	fc_list links;
+	fc_list pending; /* calls that wait for a line */
+	fc_list lines;
 	fc_list ready_waits;
-	fc_queue deferred; /* callbacks that wait for the thread; links of fc_client_call.deliver */
+	fc_queue deferred; /* callbacks that wait for the thread; of fc_client_call.deliver */
 	size_t active;     /* calls begun and not delivered */
 	fc_task pump;
 	fc_task close_task;
@@ -303,6 +312,8 @@ farcall_code fc_channel_failure(farcall_channel *channel, fc_error *error);
 void fc_channel_seed(farcall_channel *channel, uint64_t seed);
 
 /* ready.c */
+void fc_channel_describe_wait(
+    const farcall_channel *channel, bool in_flight, uint64_t ms, char *to, size_t room);
 void fc_ready_tell(farcall_channel *channel, const fc_error *error); /* NULL: it is ready */
 
 /* drive.c */

@@ -1,7 +1,7 @@
 /*
- * invoke.c: making a call, setting it up, starting it. The request of a blocking call is packed from
- * the program's own message, which stands while its thread waits; that of an async call is packed
- * here, in the program's thread, and kept until the server has answered.
+ * invoke.c: making a call, setting it up, starting it. The request of a blocking call is packed
+ * from the program's own message, which stands while its thread waits; that of an async call is
+ * packed here, in the program's thread, and kept until the server has answered.
  */
 #include "client/internal.h"
 
@@ -29,8 +29,8 @@ farcall_call_new(farcall_channel *channel)
 	return &call->call;
 }
 
-/* The call, while it may be set up; NULL: it has started, which is misuse, or is none of ours. While
- * it is under way its outcome is not ours to write, so there is only the log line. */
+/* The call, while it may be set up; NULL: it has started, which is misuse, or is none of ours.
+ * While it is under way its outcome is not ours to write, so there is only the log line. */
 static fc_client_call *
 in_setup(farcall_call *base, const char *step)
 {
@@ -54,7 +54,8 @@ in_setup(farcall_call *base, const char *step)
 void
 farcall_call_set_timeout_ms(farcall_call *base, uint64_t ms)
 {
-	fc_client_call *call = in_setup(base, "set time-out: the call has started, or is a server's");
+	fc_client_call *call =
+	    in_setup(base, "set time-out: the call has started, or is a server's");
 
 	if (call == NULL)
 		return;
@@ -185,7 +186,8 @@ farcall_call_invoke(farcall_call *base, const farcall_method *method,
 	fc_refs_hold(&base->refs);
 	if (base->code == FARCALL_OK)
 		fc_payload_of_message(&call->payload, request);
-	if (base->code != FARCALL_OK || fc_drive(call->channel, &call->waiter, &error) != FARCALL_OK)
+	if (base->code != FARCALL_OK ||
+	    fc_drive(call->channel, &call->waiter, &error) != FARCALL_OK)
 		end_unbegun(call, &error);
 	if (base->code == FARCALL_OK && reply != NULL)
 		*reply = call->reply;
@@ -216,16 +218,17 @@ pack(fc_client_call *call, const ProtobufCMessage *request)
 	fc_payload_of_bytes(&call->payload, &call->packed_text);
 }
 
-/* A failure that is known already takes the same way, so that `done` comes where it always comes. */
-static void
-start_async(fc_client_call *call, const ProtobufCMessage *request)
+/* A failure that is known already takes the same way, so that `done` comes where it always comes.
+ */
+void
+fc_call_start_async(fc_client_call *call, const ProtobufCMessage *request)
 {
 	farcall_call *base = &call->call;
 	fc_error error;
 
 	call->async = true;
 	fc_error_clear(&error);
-	if (base->code == FARCALL_OK)
+	if (base->code == FARCALL_OK && request != NULL)
 		pack(call, request);
 	fc_refs_hold(&base->refs);
 	if (fc_drive_async(call->channel, &call->waiter, &error) == FARCALL_OK)
@@ -250,7 +253,7 @@ farcall_call_invoke_async(farcall_call *base, const farcall_method *method,
 	}
 	call->done = done;
 	call->data = data;
-	start_async(call, request);
+	fc_call_start_async(call, request);
 }
 
 void
@@ -268,5 +271,5 @@ farcall_call_invoke_typed(farcall_call *base, const farcall_method *method,
 	call->thunk = thunk;
 	call->typed_done = done;
 	call->data = data;
-	start_async(call, request);
+	fc_call_start_async(call, request);
 }

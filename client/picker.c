@@ -1,5 +1,5 @@
 /*
- * picker.c: which link a call goes to, and the queue of those that must wait: for a link, or for a
+ * picker.c: which line a call goes to, and the queue of those that must wait: for a line, or for a
  * free stream on it. First come, first served; a call that is tried again goes before all others.
  */
 #include "client/internal.h"
@@ -10,27 +10,27 @@ first_pending(farcall_channel *channel)
 	return FC_CONTAINER(channel->pending.next, fc_client_call, in_list);
 }
 
-/* The link that takes calls now, if it has a stream to give. One that has none though none is in use
- * has used up its numbers: the next one is made. */
-static fc_link *
+/* The line that takes calls now, if it has a stream to give. One that has none though none is in
+ * use has used up its numbers: the next one is made. */
+static fc_line *
 pick(farcall_channel *channel)
 {
-	fc_link *link = channel->sub.phase == FC_SUB_READY ? channel->sub.link : NULL;
+	fc_line *line = channel->sub.phase == FC_SUB_READY ? channel->sub.line : NULL;
 
-	if (link == NULL || link->conn.state != FC_CONN_OPEN)
+	if (line == NULL || line->conn.state != FC_CONN_OPEN)
 		return NULL;
-	if (link->conn.ops->can_open(link->conn.engine) != 0)
-		return link;
-	if (fc_list_empty(&link->calls)) {
-		fc_link_retire(link);
-		fc_subchannel_lost(channel, link, NULL);
+	if (line->conn.ops->can_open(line->conn.engine) != 0)
+		return line;
+	if (fc_list_empty(&line->calls)) {
+		fc_line_retire(line);
+		fc_subchannel_lost(channel, line, NULL);
 	}
 	return NULL;
 }
 
-/* Calls wait: a link is made, or those that do not wait for ready fail. */
+/* Calls wait: a line is made, or those that do not wait for ready fail. */
 static void
-want_link(farcall_channel *channel)
+want_line(farcall_channel *channel)
 {
 	if (fc_subchannel_want(channel))
 		return;
@@ -43,16 +43,16 @@ static void
 pump(fc_task *task)
 {
 	farcall_channel *channel = FC_CONTAINER(task, farcall_channel, pump);
-	fc_link *link;
+	fc_line *line;
 
-	while (!fc_list_empty(&channel->pending) && (link = pick(channel)) != NULL) {
+	while (!fc_list_empty(&channel->pending) && (line = pick(channel)) != NULL) {
 		fc_client_call *call = first_pending(channel);
 
 		fc_list_remove(&call->in_list);
-		fc_attempt_open(link, call);
+		fc_attempt_open(line, call);
 	}
 	if (!fc_list_empty(&channel->pending))
-		want_link(channel);
+		want_line(channel);
 	fc_channel_drop(channel);
 }
 
@@ -66,18 +66,18 @@ fc_picker_later(farcall_channel *channel)
 	fc_loop_ready(channel->loop, &channel->pump);
 }
 
-/* Queues it; one that does not wait for ready fails when no link will come soon. */
+/* Queues it; one that does not wait for ready fails when no line will come soon. */
 void
 fc_picker_take(farcall_channel *channel, fc_client_call *call)
 {
-	fc_link *link = fc_list_empty(&channel->pending) ? pick(channel) : NULL;
+	fc_line *line = fc_list_empty(&channel->pending) ? pick(channel) : NULL;
 
-	if (link != NULL) {
-		fc_attempt_open(link, call);
+	if (line != NULL) {
+		fc_attempt_open(line, call);
 		return;
 	}
 	fc_list_append(&channel->pending, &call->in_list);
-	want_link(channel);
+	want_line(channel);
 }
 
 void

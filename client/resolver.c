@@ -1,6 +1,6 @@
 /*
- * resolver.c: from a target to places. Every scheme but file: is the transport's look-up; a target in
- * a registry is first turned into the addresses that living servers have published, the newest
+ * resolver.c: from a target to places. Every scheme but file: is the transport's look-up; a target
+ * in a registry is first turned into the addresses that living servers have published, the newest
  * first, and these are looked up one by one. What one of them gives is kept even if another fails.
  */
 #include "client/internal.h"
@@ -50,8 +50,8 @@ add_places(fc_resolver *resolver, const fc_place *places, size_t n)
 		resolver->room = want;
 	}
 	if (want != resolver->n)
-		memcpy(resolver->places + resolver->n, places,
-		    (want - resolver->n) * sizeof *places);
+		memcpy(
+		    resolver->places + resolver->n, places, (want - resolver->n) * sizeof *places);
 	resolver->n = want;
 	return true;
 }
@@ -63,8 +63,8 @@ finish(fc_resolver *resolver)
 
 	free_records(resolver);
 	if (resolver->n == 0)
-		fc_fail(&resolver->failure, FARCALL_UNAVAILABLE, FARCALL_CAUSE_HOST_NOT_FOUND,
-		    "%s", fc_cause_text(FARCALL_CAUSE_HOST_NOT_FOUND));
+		fc_fail(&resolver->failure, FARCALL_UNAVAILABLE, FARCALL_CAUSE_HOST_NOT_FOUND, "%s",
+		    fc_cause_text(FARCALL_CAUSE_HOST_NOT_FOUND));
 	resolver->done(resolver, failure);
 }
 

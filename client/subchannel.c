@@ -1,12 +1,12 @@
 /*
- * subchannel.c: keeps one link to the first of the target's places that answers (pick_first). All
+ * subchannel.c: keeps one line to the first of the target's places that answers (pick_first). All
  * places are tried in turn; when none has answered, nothing is tried before the backoff, measured
  * from the attempt's start, has passed. What resets the backoff is the peer's SETTINGS, not the TCP
  * connection, which a proxy may accept for a dead server.
  *
- * TRANSIENT_FAILURE is sticky: it lasts until a link is ready. While the loop is turned all the time
- * (a thread, a lent loop) it is tried again by itself; where nobody drives between calls, by the
- * next call that comes after the backoff, which then waits for the outcome.
+ * TRANSIENT_FAILURE is sticky: it lasts until a line is ready. While the loop is turned all the
+ * time (a thread, a lent loop) it is tried again by itself; where nobody drives between calls, by
+ * the next call that comes after the backoff, which then waits for the outcome.
  */
 #include "client/internal.h"
 
@@ -63,7 +63,7 @@ note_failure(farcall_channel *channel, const fc_error *error)
 	fc_error_clear(&sub->failure);
 	fc_fail(&sub->failure, code,
 	    error != NULL && error->code != FARCALL_OK ? error->cause
-						       : FARCALL_CAUSE_CONNECTION_LOST,
+	                                               : FARCALL_CAUSE_CONNECTION_LOST,
 	    "connect %s: %s", channel->address.text, reason);
 }
 
@@ -140,8 +140,8 @@ connect_next(farcall_channel *channel)
 			continue;
 		}
 		fc_error_clear(&error);
-		sub->link = fc_link_open(channel, place, sub->patience, &error);
-		if (sub->link != NULL) {
+		sub->line = fc_line_open(channel, place, sub->patience, &error);
+		if (sub->line != NULL) {
 			sub->phase = FC_SUB_CONNECTING;
 			return;
 		}
@@ -169,9 +169,8 @@ resolve(farcall_channel *channel)
 
 	fc_error_clear(&error);
 	sub->phase = FC_SUB_RESOLVING;
-	if (fc_resolver_start(
-		&sub->resolver, channel->loop, &channel->address, on_resolved, &error) ==
-	    FARCALL_OK)
+	if (fc_resolver_start(&sub->resolver, channel->loop, &channel->address, on_resolved,
+	        &error) == FARCALL_OK)
 		return;
 	note_no_record(channel, &error);
 	failed(channel);
@@ -250,14 +249,14 @@ fc_subchannel_want(farcall_channel *channel)
 	return sub->phase != FC_SUB_BACKOFF;
 }
 
-/* ---- what links tell ---- */
+/* ---- what lines tell ---- */
 
 void
-fc_subchannel_ready(farcall_channel *channel, fc_link *link)
+fc_subchannel_ready(farcall_channel *channel, fc_line *line)
 {
 	fc_subchannel *sub = &channel->sub;
 
-	if (sub->link != link)
+	if (sub->line != line)
 		return;
 	sub->phase = FC_SUB_READY;
 	sub->sticky = false;
@@ -270,19 +269,19 @@ fc_subchannel_ready(farcall_channel *channel, fc_link *link)
 /* A server that takes connections and drops them before it has served anything is not tried for
  * ever without a pause. */
 void
-fc_subchannel_lost(farcall_channel *channel, fc_link *link, const fc_error *why)
+fc_subchannel_lost(farcall_channel *channel, fc_line *line, const fc_error *why)
 {
 	fc_subchannel *sub = &channel->sub;
 
-	if (sub->link != link)
+	if (sub->line != line)
 		return;
-	sub->link = NULL;
+	sub->line = NULL;
 	if (sub->phase == FC_SUB_CONNECTING) {
 		note_failure(channel, why);
 		connect_next(channel);
 		return;
 	}
-	sub->fruitless = link->answered ? 0 : sub->fruitless + 1;
+	sub->fruitless = line->answered ? 0 : sub->fruitless + 1;
 	if (sub->fruitless >= FC_CLIENT_FRUITLESS_MOST) {
 		sub->fruitless = 0;
 		note_failure(channel, why);
@@ -303,7 +302,7 @@ fc_subchannel_init(farcall_channel *channel)
 	fc_timer_init(&channel->sub.retry, on_retry);
 	fc_backoff_seed(&channel->sub.backoff,
 	    channel->seed != 0 ? channel->seed
-			       : fc_channel_now(channel) ^ (uint64_t)(uintptr_t)channel);
+	                       : fc_channel_now(channel) ^ (uint64_t)(uintptr_t)channel);
 }
 
 void
@@ -311,6 +310,6 @@ fc_subchannel_stop(farcall_channel *channel)
 {
 	fc_timer_stop(channel->loop, &channel->sub.retry);
 	fc_resolver_stop(&channel->sub.resolver);
-	channel->sub.link = NULL;
+	channel->sub.line = NULL;
 	channel->sub.phase = FC_SUB_IDLE;
 }
