@@ -123,6 +123,7 @@ detach(fc_server_call *call)
 void
 fc_reply_finish(fc_server_call *call)
 {
+	fc_call_end_children(&call->call);
 	call->conn->server->n_calls--;
 	call->service->n_calls--;
 	fc_call_drop(&call->call);

@@ -19,8 +19,10 @@ fc_call_init(farcall_call *call, const fc_call_ops *ops, fc_pool *pool, size_t m
 	call->ops = ops;
 	call->deadline = FC_NEVER;
 	fc_refs_init(&call->refs);
+	fc_refs_init(&call->users);
 	atomic_init(&call->cancelled, false);
 	fc_spin_init(&call->lock);
+	fc_list_init(&call->children);
 	fc_arena_init(&call->in, pool, most, memory != NULL ? memory->in : NULL, sizeof memory->in);
 	fc_arena_init(
 	    &call->out, pool, most, memory != NULL ? memory->out : NULL, sizeof memory->out);
@@ -47,8 +49,10 @@ fc_call_drop(farcall_call *call)
 void
 farcall_call_hold(farcall_call *call)
 {
-	if (call != NULL)
-		fc_refs_hold(&call->refs);
+	if (call == NULL)
+		return;
+	fc_refs_hold(&call->users);
+	fc_refs_hold(&call->refs);
 }
 
 void
@@ -56,7 +60,8 @@ farcall_call_free(farcall_call *call)
 {
 	if (call == NULL)
 		return;
-	call->ops->let_go(call);
+	if (fc_refs_drop(&call->users))
+		call->ops->let_go(call);
 	fc_call_drop(call);
 }
 
@@ -120,7 +125,8 @@ fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena)
 	static const char cap[] = "the call's memory has reached its cap";
 	static const char out[] = "out of memory";
 
-	call->doomed = true;
+	if (!call->doomed)
+		call->doomed = true;
 	if (arena->state == FC_ARENA_NO_MEMORY)
 		fc_call_settle(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, out,
 		    sizeof out - 1);
@@ -175,6 +181,7 @@ fc_call_mark_cancelled(farcall_call *call)
 	fc_spin_unlock(&call->lock);
 	if (fn != NULL)
 		fn(call, data);
+	fc_call_end_children(call);
 }
 
 void
@@ -191,6 +198,66 @@ farcall_call_on_cancel(farcall_call *call, void (*fn)(farcall_call *call, void *
 	fc_spin_unlock(&call->lock);
 	if (already && fn != NULL)
 		fn(call, data);
+}
+
+/* ---- parents and children ---- */
+
+bool
+fc_call_adopt(fc_child *child)
+{
+	farcall_call *parent = child->parent;
+	bool taken;
+
+	fc_spin_lock(&parent->lock);
+	taken = !parent->childless;
+	if (taken)
+		fc_list_append(&parent->children, &child->in_parent);
+	fc_spin_unlock(&parent->lock);
+	return taken;
+}
+
+void
+fc_call_leave(fc_child *child)
+{
+	farcall_call *parent = child->parent;
+
+	if (parent == NULL)
+		return;
+	fc_spin_lock(&parent->lock);
+	fc_list_remove(&child->in_parent);
+	fc_spin_unlock(&parent->lock);
+	child->parent = NULL;
+	fc_call_drop(parent);
+}
+
+/* One at a time, since cancelling must not happen under a spin lock; the reference is taken under
+ * it, while the child cannot leave. */
+static farcall_call *
+take_child(farcall_call *call)
+{
+	farcall_call *child = NULL;
+	fc_list *first;
+
+	fc_spin_lock(&call->lock);
+	call->childless = true;
+	first = fc_list_pop(&call->children);
+	if (first != NULL) {
+		child = FC_CONTAINER(first, fc_child, in_parent)->call;
+		fc_refs_hold(&child->refs);
+	}
+	fc_spin_unlock(&call->lock);
+	return child;
+}
+
+void
+fc_call_end_children(farcall_call *call)
+{
+	farcall_call *child;
+
+	while ((child = take_child(call)) != NULL) {
+		child->ops->cancel(child);
+		fc_call_drop(child);
+	}
 }
 
 /* ---- metadata ---- */

@@ -77,7 +77,4 @@ void fc_loop_shut(fc_loop *loop); /* the last reference is gone: ends it as its 
 void fc_loop_guest_shut(fc_loop *loop);
 fc_loop *fc_loop_from_uv(uv_loop_t *uv, fc_error *error);
 
-/* A thread that nobody joins; false: none could be had. */
-bool fc_thread_start_alone(void (*run)(void *data), void *data);
-
 #endif
