@@ -2,7 +2,7 @@
 #ifndef FARCALL_bench_2eproto_INCLUDED
 #define FARCALL_bench_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "bench.pb-c.h"
 

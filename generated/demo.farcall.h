@@ -2,7 +2,7 @@
 #ifndef FARCALL_demo_2eproto_INCLUDED
 #define FARCALL_demo_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "demo.pb-c.h"
 

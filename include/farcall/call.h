@@ -129,9 +129,6 @@ FARCALL_API farcall_code farcall_call_fail(
 /* The client has gone, cancelled, or its deadline has passed. Any thread. */
 FARCALL_API bool farcall_call_cancelled(const farcall_call *call);
 
-/* In a handler: what follows may block. */
-FARCALL_API void farcall_block_begin(farcall_call *call);
-
 /* `fn` is called once if the call is cancelled before it ends (at once, if it already was). */
 FARCALL_API void farcall_call_on_cancel(
     farcall_call *call, void (*fn)(farcall_call *call, void *data), void *data);

@@ -11,7 +11,7 @@ put_includes(fc_out *out, const fc_file *file)
 {
 	size_t i;
 
-	fc_put(out, "#include <farcall/server.h>\n\n");
+	fc_put(out, "#include <farcall/farcall.h>\n\n");
 	if (!file->no_generate) {
 		fc_put(out, "#include \"%s.pb-c.h\"\n\n", file->base);
 		return;

@@ -2,7 +2,7 @@
 #ifndef FARCALL_grpc_2ftesting_2ftest_2eproto_INCLUDED
 #define FARCALL_grpc_2ftesting_2ftest_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "grpc/testing/test.pb-c.h"
 

@@ -2,7 +2,7 @@
 #ifndef FARCALL_comments_2eproto_INCLUDED
 #define FARCALL_comments_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "comments.pb-c.h"
 

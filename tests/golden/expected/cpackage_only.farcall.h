@@ -2,7 +2,7 @@
 #ifndef FARCALL_cpackage_5fonly_2eproto_INCLUDED
 #define FARCALL_cpackage_5fonly_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "cpackage_only.pb-c.h"
 

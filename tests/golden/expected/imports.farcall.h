@@ -2,7 +2,7 @@
 #ifndef FARCALL_imports_2eproto_INCLUDED
 #define FARCALL_imports_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "imports.pb-c.h"
 

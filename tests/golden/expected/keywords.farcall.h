@@ -2,7 +2,7 @@
 #ifndef FARCALL_keywords_2eproto_INCLUDED
 #define FARCALL_keywords_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "keywords.pb-c.h"
 

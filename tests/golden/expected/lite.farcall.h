@@ -2,7 +2,7 @@
 #ifndef FARCALL_lite_2eproto_INCLUDED
 #define FARCALL_lite_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "lite.pb-c.h"
 

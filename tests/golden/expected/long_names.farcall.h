@@ -2,7 +2,7 @@
 #ifndef FARCALL_long_5fnames_2eproto_INCLUDED
 #define FARCALL_long_5fnames_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "long_names.pb-c.h"
 

@@ -2,7 +2,7 @@
 #ifndef FARCALL_no_5fgenerate_2eproto_INCLUDED
 #define FARCALL_no_5fgenerate_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "google/protobuf/empty.pb-c.h"
 

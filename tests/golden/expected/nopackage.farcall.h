@@ -2,7 +2,7 @@
 #ifndef FARCALL_nopackage_2eproto_INCLUDED
 #define FARCALL_nopackage_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "nopackage.pb-c.h"
 

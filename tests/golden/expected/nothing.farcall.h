@@ -2,7 +2,7 @@
 #ifndef FARCALL_nothing_2eproto_INCLUDED
 #define FARCALL_nothing_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "nothing.pb-c.h"
 

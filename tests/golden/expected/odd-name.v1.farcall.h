@@ -2,7 +2,7 @@
 #ifndef FARCALL_odd_2dname_2ev1_2eproto_INCLUDED
 #define FARCALL_odd_2dname_2ev1_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "odd-name.v1.pb-c.h"
 

@@ -2,7 +2,7 @@
 #ifndef FARCALL_options_2eproto_INCLUDED
 #define FARCALL_options_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "options.pb-c.h"
 

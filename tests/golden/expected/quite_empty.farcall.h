@@ -2,7 +2,7 @@
 #ifndef FARCALL_quite_5fempty_2eproto_INCLUDED
 #define FARCALL_quite_5fempty_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "quite_empty.pb-c.h"
 

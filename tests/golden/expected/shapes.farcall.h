@@ -2,7 +2,7 @@
 #ifndef FARCALL_shapes_2eproto_INCLUDED
 #define FARCALL_shapes_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "shapes.pb-c.h"
 

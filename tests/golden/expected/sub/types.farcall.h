@@ -2,7 +2,7 @@
 #ifndef FARCALL_sub_2ftypes_2eproto_INCLUDED
 #define FARCALL_sub_2ftypes_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "sub/types.pb-c.h"
 
