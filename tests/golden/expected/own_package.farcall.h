@@ -2,7 +2,7 @@
 #ifndef FARCALL_own_5fpackage_2eproto_INCLUDED
 #define FARCALL_own_5fpackage_2eproto_INCLUDED
 
-#include <farcall/server.h>
+#include <farcall/farcall.h>
 
 #include "own_package.pb-c.h"
 
