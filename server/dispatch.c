@@ -107,8 +107,8 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 		fc_list_append(&server->fresh, &call->in_fresh);
 		fc_loop_flush_later(server->loop, &server->arm);
 	}
-	if (!fc_metadata_receive(
-	        &call->call.received, &call->call.kept, head->n_metadata, head->metadata))
+	if (!fc_metadata_receive_shared(&conn->memo, &call->call.received, &call->shared,
+	        &call->call.kept, head->n_metadata, head->metadata))
 		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "no memory for the request's metadata");
 	else if (route->method->shape != FARCALL_UNARY)
