@@ -51,6 +51,7 @@ struct fc_waiter {
 	/* the owner */
 	fc_task start;  /* begins it, when it is posted */
 	fc_timer timer; /* not armed while its own thread drives: that bounds its turns */
+	bool begun;
 	bool done;      /* under the lock, if `asleep` */
 
 	/* under the channel's lock */
@@ -195,7 +196,7 @@ typedef struct fc_client_call {
 	fc_block *packed; /* the request, of an async call; until it is committed */
 	fc_text packed_text;
 	ProtobufCMessage *reply;
-	bool async, begun;
+	bool async;
 	farcall_done *done;
 	farcall_thunk *thunk;
 	farcall_function *typed_done;
