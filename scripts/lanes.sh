@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For the lanes, which run in bash at the top of the tree.
 set -uo pipefail
 jobs=${FARCALL_JOBS:-$(nproc)}
@@ -19,7 +20,9 @@ build_and_test() {
 	build "$1" && ctest --preset "$1" -j"$jobs" --no-label-summary
 }
 
-# Our C sources, without what protoc made.
+# Our sources in these folders with this suffix, without what protoc made: sources SUFFIX FOLDER...
 sources() {
-	git ls-files -co --exclude-standard "${@:-*.c}" | grep -v -e '\.pb-c\.' -e '\.farcall\.' -e '^generated/'
+	local suffix=$1
+	shift
+	find "$@" -name "*.$suffix" ! -name '*.pb-c.*' ! -name '*.farcall.*' | sort
 }

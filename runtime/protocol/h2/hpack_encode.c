@@ -239,9 +239,11 @@ fc_hpack_encode(fc_hpack_encoder *encoder, fc_buf *to, const char *name, size_t 
 	at = start = fc_buf_reserve(to, name_size + value_size + HEAD_MOST);
 	if (start == NULL)
 		return false;
-	if (encoder->announce)
+	if (FARCALL_UNLIKELY(encoder->announce)) {
 		at = put_limits(encoder, at);
-	encoder->announce = false;
+		encoder->announce = false;
+		fc_hpack_table_changed(&encoder->table); /* these bytes are said once */
+	}
 	if (store == FC_HPACK_INDEX) {
 		field.hash = fc_hpack_hash(value, value_size) + field.name_hash * 31;
 		index = find_field(encoder, &field);

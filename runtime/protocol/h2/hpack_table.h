@@ -46,6 +46,9 @@ void fc_hpack_table_fini(fc_hpack_table *table);
 void fc_hpack_table_limit(fc_hpack_table *table, size_t limit);
 void fc_hpack_table_clear(fc_hpack_table *table); /* evicts all */
 
+/* Begins a new generation. */
+void fc_hpack_table_changed(fc_hpack_table *table);
+
 /* An entry with room for both texts behind it, its name and value set (not copied from static
  * memory: `name_stays`), all else zero. It is in no table until fc_hpack_table_insert(), and must
  * go there, or the memory waits for the next one. NULL: out of memory; nothing changed. */

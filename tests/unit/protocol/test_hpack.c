@@ -650,6 +650,11 @@ encoder_without_room_leaves_no_trace(void **state)
 	fc_buf_init(&to, NULL, LARGE);
 	put(encoder, &to, "name", "value", FC_HPACK_INDEX);
 	assert_memory_equal(to.data, "\x3f\x45\x40", 3); /* the update is still said */
+	/* Bytes with an update in them may not be said again. */
+	fc_hpack_encoder_limit(encoder, 200);
+	generation = fc_hpack_encoder_generation(encoder);
+	put(encoder, &to, ":status", "200", FC_HPACK_INDEX);
+	assert_int_not_equal(fc_hpack_encoder_generation(encoder), generation);
 	fc_buf_fini(&to);
 	fc_hpack_encoder_free(encoder);
 }
