@@ -52,7 +52,7 @@ struct fc_waiter {
 	fc_task start;  /* begins it, when it is posted */
 	fc_timer timer; /* not armed while its own thread drives: that bounds its turns */
 	bool begun;
-	bool done;      /* under the lock, if `asleep` */
+	bool done; /* under the lock, if `asleep` */
 
 	/* under the channel's lock */
 	fc_list in_sleepers;
@@ -151,6 +151,7 @@ struct fc_line {
 	fc_list calls; /* those that have a stream on it */
 	bool ready;    /* the peer has introduced itself */
 	bool going;    /* no new calls */
+	bool full;     /* it had no stream to give; on_capacity will come */
 	bool answered; /* some call has been */
 	fc_peer peer;  /* from ready on */
 };
@@ -231,7 +232,8 @@ extern farcall_call fc_call_nil, fc_call_no_channel;
 
 /* attempt.c */
 extern const fc_engine_events fc_attempt_events;
-void fc_attempt_open(fc_line *line, fc_client_call *call);
+bool fc_attempt_open(
+    fc_line *line, fc_client_call *call); /* false: the line has no stream to give */
 void fc_attempt_drop(fc_client_call *call, farcall_code code); /* resets it, if it has not ended */
 
 /* picker.c */

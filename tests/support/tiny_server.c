@@ -110,7 +110,7 @@ on_accept(void *owner, fc_accepted *accepted)
 	conn->server = server;
 	fc_list_init(&conn->calls);
 	assert_int_equal(fc_conn_accept(&conn->conn, server->loop, accepted, &conn_events,
-			     &server->config, &error),
+	                     &server->config, &error),
 	    FARCALL_OK);
 	fc_list_append(&server->conns, &conn->in_server);
 	server->n_conns++;

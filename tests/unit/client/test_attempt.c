@@ -107,14 +107,44 @@ keep(tiny_call *call)
 	kept[n_kept++] = call;
 }
 
+/* A frame that the engine would not send now. */
+static void
+send_raw(tiny_conn *conn, const void *frame, size_t size)
+{
+	const fc_piece piece = {(const uint8_t *)frame, size};
+
+	assert_int_equal(conn->conn.pipe->ops->write(conn->conn.pipe, &piece, 1), size);
+}
+
+static int n_to_refuse; /* requests that are answered by REFUSED_STREAM */
+
+static void
+refuse_some(tiny_call *call)
+{
+	uint8_t frame[] = {0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 0, 7};
+
+	if (n_to_refuse == 0)
+		return;
+	n_to_refuse--;
+	frame[8] = (uint8_t)(call->conn->server->n_requests * 2 - 1);
+	send_raw(call->conn, frame, sizeof frame);
+}
+
+/* GOAWAY, and that no stream at all was seen. */
 static void
 go_away(tiny_call *call)
 {
-	fc_conn *conn = &call->conn->conn;
+	static const uint8_t frame[] = {0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
-	/* Its stream is above the last one that was seen: as a drain would tell it. */
-	conn->ops->abort(conn->engine, call->stream, FARCALL_UNAVAILABLE);
-	fc_conn_touch(conn);
+	send_raw(call->conn, frame, sizeof frame);
+	call->conn->server->on_request = NULL;
+}
+
+static void
+go_away_always(tiny_call *call)
+{
+	go_away(call);
+	call->conn->server->on_request = go_away_always;
 }
 
 /* ---- how the client calls ---- */
@@ -436,8 +466,7 @@ wait_ready_says_what_failed_last(void **state)
 	(void)state;
 	begin_stopped(&f);
 	start = f.clock.now;
-	assert_int_equal(
-	    farcall_channel_wait_ready(f.channel, 3000), FARCALL_DEADLINE_EXCEEDED);
+	assert_int_equal(farcall_channel_wait_ready(f.channel, 3000), FARCALL_DEADLINE_EXCEEDED);
 	assert_int_equal(f.clock.now - start, 3000 * FC_NS_PER_MS);
 	assert_string_equal(farcall_channel_error(f.channel),
 	    "after 3000 ms, waiting for mem:attempt to connect (last failure: connection refused)");
@@ -558,18 +587,6 @@ a_connection_that_drains_is_replaced(void **state)
 	end(&f);
 }
 
-static int n_refused;
-
-static void
-refuse_some(tiny_call *call)
-{
-	if (n_refused > 0) {
-		n_refused--;
-		go_away(call);
-	}
-}
-
-/* REFUSED_STREAM says that the server has not seen the call. */
 static void
 what_was_not_seen_is_tried_again_once(void **state)
 {
@@ -578,10 +595,57 @@ what_was_not_seen_is_tried_again_once(void **state)
 	(void)state;
 	begin(&f);
 	f.server.on_request = refuse_some;
-	f.server.on_complete = echo_nothing;
-	n_refused = 0;
-	assert_int_equal(call_with_timeout(&f, UINT64_MAX), FARCALL_OK);
-	assert_int_equal(f.server.n_requests, 1);
+	f.server.on_complete = NULL;
+	n_to_refuse = 1;
+	assert_int_equal(call_with_timeout(&f, 3000), FARCALL_DEADLINE_EXCEEDED);
+	assert_int_equal(f.server.n_requests, 2);
+	n_to_refuse = 2;
+	assert_int_equal(call_with_timeout(&f, 3000), FARCALL_UNAVAILABLE);
+	assert_int_equal(f.server.n_requests, 4);
+	assert_int_equal(f.server.n_conns, 1);
+	end(&f);
+}
+
+static void
+a_goaway_sends_what_it_has_not_seen_elsewhere(void **state)
+{
+	fixture f;
+	outcome to;
+	farcall_call *call;
+
+	(void)state;
+	begin(&f);
+	f.server.on_request = go_away;
+	f.server.on_complete = keep;
+	call = start_async(&f, 3000, false, &to);
+	turns(&f, 30);
+	assert_int_equal(f.server.n_conns, 2);
+	assert_int_equal(f.server.n_requests, 2);
+	echo_nothing(kept[n_kept - 1]);
+	turns(&f, 5);
+	assert_int_equal(to.code, FARCALL_OK);
+	farcall_call_free(call);
+	end(&f);
+}
+
+/* A server that says GOAWAY to everybody at once is not tried in a circle. */
+static void
+a_server_that_serves_nothing_is_backed_off(void **state)
+{
+	fixture f;
+	uint64_t start;
+
+	(void)state;
+	begin(&f);
+	f.server.on_request = go_away_always;
+	start = f.clock.now;
+	assert_int_equal(call_with_timeout(&f, 60000), FARCALL_UNAVAILABLE);
+	assert_int_equal(f.server.n_requests, 2);
+	assert_int_equal(call_with_timeout(&f, 60000), FARCALL_UNAVAILABLE);
+	assert_int_equal(call_with_timeout(&f, 60000), FARCALL_UNAVAILABLE);
+	assert_int_equal(f.clock.now, start);
+	assert_true(f.server.n_conns <= 2 * (int)FC_CLIENT_FRUITLESS_MOST);
+	assert_int_equal(farcall_channel_state(f.channel), FARCALL_TRANSIENT_FAILURE);
 	end(&f);
 }
 
@@ -693,6 +757,8 @@ main(void)
 	    clean_test(a_queued_call_can_be_cancelled_and_be_late),
 	    clean_test(a_connection_that_drains_is_replaced),
 	    clean_test(what_was_not_seen_is_tried_again_once),
+	    clean_test(a_goaway_sends_what_it_has_not_seen_elsewhere),
+	    clean_test(a_server_that_serves_nothing_is_backed_off),
 	    clean_test(what_may_have_been_seen_is_not_repeated),
 	    clean_test(a_child_has_its_parents_deadline_and_fate),
 	    clean_test(a_child_that_ends_first_leaves_its_parent_alone),

@@ -23,8 +23,8 @@ the_first_is_one_second(void **state)
 	}
 }
 
-/* Each within a fifth of 1.6 times the base before it, the base itself without jitter; the spread is
- * even: its ends are reached, its middle is the base. */
+/* Each within a fifth of 1.6 times the base before it, the base itself without jitter; the spread
+ * is even: its ends are reached, its middle is the base. */
 static void
 each_is_within_a_fifth_of_its_base(void **state)
 {
