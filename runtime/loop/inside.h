@@ -24,6 +24,7 @@ struct farcall_loop {
 	uint64_t now;
 	bool fresh; /* `now` was read in this turn */
 	bool over;  /* the last reference went inside a turn: close at its end */
+	uint64_t turns;
 	unsigned keeps;
 	unsigned handles; /* of the loop itself, not closed yet */
 	unsigned fork_generation;
