@@ -13,21 +13,38 @@ void
 fc_call_init(farcall_call *call, const fc_call_ops *ops, fc_pool *pool, size_t max_message,
     fc_call_memory *memory)
 {
-	size_t most = FC_CALL_MEMORY(max_message);
-
 	memset(call, 0, sizeof *call);
 	call->ops = ops;
+	fc_spin_init(&call->lock);
+	fc_list_init(&call->children);
+	fc_arena_init(&call->in, pool, 0, memory != NULL ? memory->in : NULL, sizeof memory->in);
+	fc_arena_init(&call->out, pool, 0, memory != NULL ? memory->out : NULL, sizeof memory->out);
+	fc_arena_init(&call->kept, pool, FC_CALL_KEPT, memory != NULL ? memory->kept : NULL,
+	    sizeof memory->kept);
+	fc_call_renew(call, max_message);
+}
+
+static const fc_pairs no_pairs;
+static const farcall_metadata no_metadata;
+
+void
+fc_call_renew(farcall_call *call, size_t max_message)
+{
+	call->method = NULL;
+	call->self = NULL;
 	call->deadline = FC_NEVER;
+	call->clock = NULL;
 	fc_refs_init(&call->refs);
 	fc_refs_init(&call->users);
 	atomic_init(&call->cancelled, false);
-	fc_spin_init(&call->lock);
-	fc_list_init(&call->children);
-	fc_arena_init(&call->in, pool, most, memory != NULL ? memory->in : NULL, sizeof memory->in);
-	fc_arena_init(
-	    &call->out, pool, most, memory != NULL ? memory->out : NULL, sizeof memory->out);
-	fc_arena_init(&call->kept, pool, FC_CALL_KEPT, memory != NULL ? memory->kept : NULL,
-	    sizeof memory->kept);
+	call->hook.on_cancel = NULL;
+	call->childless = false;
+	call->in.most = call->out.most = FC_CALL_MEMORY(max_message);
+	call->received = call->trailers = no_metadata;
+	call->head = call->tail = no_pairs;
+	call->head_sent = call->started = call->doomed = false;
+	call->code = FARCALL_OK;
+	call->cause = FARCALL_CAUSE_NONE;
 	call->error = call->status_message = "";
 }
 
@@ -325,8 +342,6 @@ farcall_call_add_trailer_bin(farcall_call *call, const char *key, const void *da
 {
 	add_tail(call, key, data, size, true);
 }
-
-static const farcall_metadata no_metadata;
 
 const farcall_metadata *
 farcall_call_metadata(const farcall_call *call)

@@ -87,10 +87,13 @@ typedef struct fc_call_memory {
 	uint8_t in[1024], out[768], kept[512];
 } fc_call_memory;
 
-/* Everything but ops' own; `memory` may be NULL. */
+/* Everything but ops' own, in new memory; `memory` may be NULL. */
 void fc_call_init(farcall_call *call, const fc_call_ops *ops, fc_pool *pool, size_t max_message,
     fc_call_memory *memory);
 void fc_call_fini(farcall_call *call); /* gives the arenas back */
+
+/* The same, in the memory of a call of the same ops and pool, after its fini. */
+void fc_call_renew(farcall_call *call, size_t max_message);
 
 void fc_call_drop(farcall_call *call); /* one reference less */
 
@@ -106,8 +109,8 @@ farcall_code fc_call_misuse(farcall_call *call, const char *what);
 /* An arena of the call has refused: RESOURCE_EXHAUSTED. */
 void fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena);
 
-/* The child ends with its parent at the latest: it is cancelled when the parent is cancelled or ends.
- * Any thread. false: the parent has ended already. */
+/* The child ends with its parent at the latest: it is cancelled when the parent is cancelled or
+ * ends. Any thread. false: the parent has ended already. */
 bool fc_call_adopt(fc_child *child);
 
 /* The child has ended: lets go of the parent. Harmless without one. */

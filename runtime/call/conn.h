@@ -93,9 +93,9 @@ void fc_conn_close(fc_conn *conn, farcall_code code, const char *text);
 /* Ends it without flush or linger; on_closed follows in the next flush of the loop. */
 void fc_conn_kill(fc_conn *conn);
 
-/* Ends it without any event, not inside one of the pipe's or the engine's: says GOAWAY as far as that
- * can be written at once, and gives everything back; the owner may free the memory. false: its flush
- * is queued, so it must be killed instead. */
+/* Ends it without any event, not inside one of the pipe's or the engine's: says GOAWAY as far as
+ * that can be written at once, and gives everything back; the owner may free the memory. false: its
+ * flush is queued, so it must be killed instead. */
 bool fc_conn_drop(fc_conn *conn);
 
 /* "ipv4:…" of the peer; valid until closed. */

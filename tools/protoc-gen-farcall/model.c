@@ -260,15 +260,14 @@ model_service(fc_run *run, const fc_file *file, int32_t index, fc_service *servi
 {
 	const fc_service_proto *proto = file->proto->service[index];
 	const int32_t path[] = {FIELD_SERVICE, index};
-	const char *c_name;
 	size_t i;
 
 	service->name = checked_name(proto->name, "service", file);
 	service->full_name = fc_say(
 	    run, "%s%s%s", file->package, file->package[0] == '\0' ? "" : ".", service->name);
-	c_name = fc_c_full_name(run, file, service->full_name);
-	service->prefix = fc_c_prefix(run, c_name);
-	service->protobuf_c = fc_c_lower(run, c_name);
+	service->c_name = fc_c_full_name(run, file, service->full_name);
+	service->prefix = fc_c_prefix(run, service->c_name);
+	service->protobuf_c = fc_c_lower(run, service->c_name);
 	service->deprecated =
 	    proto->options != NULL && proto->options->has_deprecated && proto->options->deprecated;
 	service->place = fc_place_of(run, file, FC_COUNT(path), path);

@@ -55,6 +55,7 @@ typedef struct fc_method {
 typedef struct fc_service {
 	const char *name;       /* "Greeter" */
 	const char *full_name;  /* "demo.Greeter" */
+	const char *c_name;     /* the same, after (pb_c_file).c_package */
 	const char *prefix;     /* "demo_greeter" */
 	const char *protobuf_c; /* "demo__greeter": what protoc-c calls it */
 	const char *comment;    /* NULL: none */
