@@ -75,7 +75,7 @@ time_left(const fc_client_call *call)
 	return deadline > now ? deadline - now : 0;
 }
 
-void
+bool
 fc_attempt_open(fc_line *line, fc_client_call *call)
 {
 	const fc_engine_ops *ops = line->conn.ops;
@@ -87,22 +87,23 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 
 	if (request.timeout_ns == 0) {
 		fc_call_end_late(call);
-		return;
+		return true;
 	}
 	call->stream = ops->open_stream(line->conn.engine, &request, call);
 	if (call->stream == NULL && ops->can_open(line->conn.engine) == 0) {
-		fc_picker_again(call->channel, call);
-		return;
+		line->full = true;
+		return false;
 	}
 	if (call->stream == NULL) {
 		fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
-		return;
+		return true;
 	}
 	use_line(call, line);
 	fc_list_append(&line->calls, &call->in_list);
 	send_request(line, call);
 	fc_line_touch(line);
+	return true;
 }
 
 /* ---- upward ---- */
@@ -221,7 +222,10 @@ on_ready(void *owner)
 static void
 on_capacity(void *owner)
 {
-	fc_picker_later(((fc_line *)owner)->channel);
+	fc_line *line = (fc_line *)owner;
+
+	line->full = false;
+	fc_picker_later(line->channel);
 }
 
 static void

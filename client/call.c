@@ -125,7 +125,6 @@ begin(fc_waiter *waiter)
 	farcall_channel *channel = call->channel;
 
 	channel->active++;
-	call->begun = true;
 	if (call->call.code != FARCALL_OK)
 		fc_call_end(call);
 	else if (atomic_load(&call->call.cancelled))
@@ -150,7 +149,7 @@ no_memory(fc_waiter *waiter)
 {
 	fc_client_call *call = FC_CONTAINER(waiter, fc_client_call, waiter);
 
-	call->channel->active += call->begun ? 0 : 1;
+	call->channel->active += waiter->begun ? 0 : 1;
 	fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 	    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
 }

@@ -127,7 +127,7 @@ fc_call_take(farcall_channel *channel)
 	fc_list_init(&call->in_list);
 	call->line = NULL;
 	call->stream = NULL;
-	call->retried = call->committed = call->sending = call->async = call->begun = false;
+	call->retried = call->committed = call->sending = call->async = false;
 	call->waited_ms = 0;
 	call->packed = NULL;
 	call->reply = NULL;

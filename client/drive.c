@@ -47,7 +47,7 @@ fc_waiter_reset(fc_waiter *waiter, farcall_channel *channel)
 	waiter->start.run = on_start;
 	waiter->start.queued = false;
 	fc_timer_init(&waiter->timer, on_timer);
-	waiter->done = waiter->asleep = waiter->promoted = false;
+	waiter->begun = waiter->done = waiter->asleep = waiter->promoted = false;
 	fc_list_init(&waiter->in_sleepers);
 }
 
@@ -59,11 +59,19 @@ on_timer(fc_timer *timer)
 	waiter->ops->expire(waiter);
 }
 
-/* From now on its own thread does not turn the loop for it. */
+static void
+begin(fc_waiter *waiter)
+{
+	waiter->begun = true;
+	waiter->ops->begin(waiter);
+}
+
+/* From now on its own thread does not turn the loop for it. One that is still to be begun will be
+ * watched then: it must not end before, since its task is in the mailbox. */
 static void
 watch_deadline(fc_waiter *waiter)
 {
-	if (waiter->done || waiter->deadline == FC_NEVER || waiter->timer.at != 0)
+	if (!waiter->begun || waiter->done || waiter->deadline == FC_NEVER || waiter->timer.at != 0)
 		return;
 	if (!fc_timer_start(waiter->channel->loop, &waiter->timer, waiter->deadline))
 		waiter->ops->no_memory(waiter);
@@ -82,7 +90,7 @@ on_start(fc_task *task)
 	    !fc_timer_start(channel->loop, &waiter->timer, waiter->deadline))
 		waiter->ops->no_memory(waiter);
 	else
-		waiter->ops->begin(waiter);
+		begin(waiter);
 	fc_channel_check_over(channel);
 	fc_channel_drop(channel);
 }
@@ -171,7 +179,7 @@ turn_until_done(farcall_channel *channel, fc_waiter *waiter)
 			continue;
 		now = fc_channel_now(channel);
 		spins = spins && now < spin_until;
-		if (time_to(waiter, now) == 0)
+		if (waiter->begun && time_to(waiter, now) == 0)
 			waiter->ops->expire(waiter);
 	}
 }
@@ -236,7 +244,7 @@ drive_lent(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	if (fc_loop_inside(channel->loop))
 		return refuse_inside(error);
 	look_around(channel);
-	waiter->ops->begin(waiter);
+	begin(waiter);
 	turn_until_done(channel, waiter);
 	if (channel->loop != NULL)
 		channel->driven_at = fc_channel_now(channel);
@@ -270,7 +278,7 @@ fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	fc_unlock(&channel->lock);
 	if (first) {
 		look_around(channel);
-		waiter->ops->begin(waiter);
+		begin(waiter);
 	}
 	if (first || !waiter->done)
 		drive(channel, waiter);

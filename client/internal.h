@@ -51,7 +51,8 @@ struct fc_waiter {
 	/* the owner */
 	fc_task start;  /* begins it, when it is posted */
 	fc_timer timer; /* not armed while its own thread drives: that bounds its turns */
-	bool done;      /* under the lock, if `asleep` */
+	bool begun;
+	bool done; /* under the lock, if `asleep` */
 
 	/* under the channel's lock */
 	fc_list in_sleepers;
@@ -150,6 +151,7 @@ struct fc_line {
 	fc_list calls; /* those that have a stream on it */
 	bool ready;    /* the peer has introduced itself */
 	bool going;    /* no new calls */
+	bool full;     /* it had no stream to give; on_capacity will come */
 	bool answered; /* some call has been */
 	fc_peer peer;  /* from ready on */
 };
@@ -195,7 +197,7 @@ typedef struct fc_client_call {
 	fc_block *packed; /* the request, of an async call; until it is committed */
 	fc_text packed_text;
 	ProtobufCMessage *reply;
-	bool async, begun;
+	bool async;
 	farcall_done *done;
 	farcall_thunk *thunk;
 	farcall_function *typed_done;
@@ -230,7 +232,8 @@ extern farcall_call fc_call_nil, fc_call_no_channel;
 
 /* attempt.c */
 extern const fc_engine_events fc_attempt_events;
-void fc_attempt_open(fc_line *line, fc_client_call *call);
+bool fc_attempt_open(
+    fc_line *line, fc_client_call *call); /* false: the line has no stream to give */
 void fc_attempt_drop(fc_client_call *call, farcall_code code); /* resets it, if it has not ended */
 
 /* picker.c */

@@ -10,22 +10,27 @@ first_pending(farcall_channel *channel)
 	return FC_CONTAINER(channel->pending.next, fc_client_call, in_list);
 }
 
-/* The line that takes calls now, if it has a stream to give. One that has none though none is in
- * use has used up its numbers: the next one is made. */
+/* The line that takes calls now, if there is one. */
 static fc_line *
 pick(farcall_channel *channel)
 {
 	fc_line *line = channel->sub.phase == FC_SUB_READY ? channel->sub.line : NULL;
 
-	if (line == NULL || line->conn.state != FC_CONN_OPEN)
-		return NULL;
-	if (line->conn.ops->can_open(line->conn.engine) != 0)
-		return line;
+	return line != NULL && line->conn.state == FC_CONN_OPEN && !line->full ? line : NULL;
+}
+
+/* false: it must wait. A line that has no stream to give though none is in use has used up its
+ * numbers: the next one is made. */
+static bool
+give(farcall_channel *channel, fc_line *line, fc_client_call *call)
+{
+	if (fc_attempt_open(line, call))
+		return true;
 	if (fc_list_empty(&line->calls)) {
 		fc_line_retire(line);
 		fc_subchannel_lost(channel, line, NULL);
 	}
-	return NULL;
+	return false;
 }
 
 /* Calls wait: a line is made, or those that do not wait for ready fail. */
@@ -49,7 +54,8 @@ pump(fc_task *task)
 		fc_client_call *call = first_pending(channel);
 
 		fc_list_remove(&call->in_list);
-		fc_attempt_open(line, call);
+		if (!give(channel, line, call))
+			fc_list_append(channel->pending.next, &call->in_list);
 	}
 	if (!fc_list_empty(&channel->pending))
 		want_line(channel);
@@ -72,10 +78,8 @@ fc_picker_take(farcall_channel *channel, fc_client_call *call)
 {
 	fc_line *line = fc_list_empty(&channel->pending) ? pick(channel) : NULL;
 
-	if (line != NULL) {
-		fc_attempt_open(line, call);
+	if (line != NULL && give(channel, line, call))
 		return;
-	}
 	fc_list_append(&channel->pending, &call->in_list);
 	want_line(channel);
 }

@@ -9,7 +9,8 @@
 void
 fc_channel_set_state(farcall_channel *channel, farcall_state state)
 {
-	atomic_store_explicit(&channel->state, state, memory_order_relaxed);
+	if (farcall_channel_state(channel) != FARCALL_SHUTDOWN)
+		atomic_store_explicit(&channel->state, state, memory_order_relaxed);
 }
 
 farcall_state
