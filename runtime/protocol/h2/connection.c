@@ -36,7 +36,7 @@ set_up(fc_h2 *c, uint64_t now)
 	c->settings_due = c->config.settings_timeout_ns < FC_NEVER - now
 	    ? now + c->config.settings_timeout_ns
 	    : FC_NEVER;
-	c->drain_due = c->patience_due = FC_NEVER;
+	c->drain_due = c->patience_due = c->trim_due = FC_NEVER;
 	fc_map_init(&c->streams);
 	c->next_out = 1;
 	c->window = FC_MAX(c->config.connection_window, FC_H2_WINDOW);
@@ -324,6 +324,7 @@ fc_h2_due(const fc_engine *c)
 		return FC_NEVER;
 	if (c->tasks != 0)
 		return 0;
+	due = FC_MIN(due, c->trim_due);
 	return c->acknowledged ? due : FC_MIN(due, c->settings_due);
 }
 
@@ -346,6 +347,8 @@ fc_h2_tick(fc_engine *c, uint64_t now)
 		fc_h2_drain_tell(c);
 	if (c->patience_due <= now)
 		fc_h2_impatience(c);
+	if (c->trim_due <= now)
+		fc_h2_trim(c);
 	if (c->tasks != 0)
 		fc_h2_settle(c);
 }

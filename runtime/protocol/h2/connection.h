@@ -166,6 +166,8 @@ struct fc_engine {
 	fc_h2_code why_code;
 	fc_error farewell; /* client: what GOAWAY said */
 	uint64_t settings_due, drain_due, patience_due;
+	uint64_t trim_due;  /* streams' memory is given back, if none was used since */
+	uint32_t trim_work; /* `work` then */
 
 	/* streams */
 	fc_map streams;
@@ -274,6 +276,7 @@ void fc_h2_input(fc_engine *c, const uint8_t *bytes, size_t size, uint64_t now);
 void fc_h2_headers(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload);
 void fc_h2_continuation(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload);
 void fc_h2_data_begin(fc_h2 *c);
+bool fc_h2_data_whole(fc_h2 *c, const uint8_t *payload); /* the usual case; false: it is not */
 const uint8_t *fc_h2_data_more(fc_h2 *c, const uint8_t *p, const uint8_t *end);
 void fc_h2_priority(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload);
 void fc_h2_rst_stream(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload);
@@ -288,7 +291,6 @@ void fc_h2_not_http2(fc_h2 *c, const uint8_t *head, size_t size); /* client: say
 
 void fc_h2_settings_in(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload);
 void fc_h2_introduce(fc_h2 *c); /* sends ours */
-void fc_h2_forget_templates(fc_h2 *c);
 
 /* ---- streams.c ---- */
 
@@ -303,6 +305,7 @@ void fc_h2_stream_release(fc_h2 *c, fc_h2_stream *s);
 void fc_h2_forget_streams(fc_h2 *c); /* frees all of them */
 void fc_h2_drop_pending(fc_h2 *c, fc_h2_stream *s);
 void fc_h2_sweep(fc_h2 *c); /* end of the turn */
+void fc_h2_trim(fc_h2 *c);  /* trim_due has come */
 bool fc_h2_recently_ended(const fc_h2 *c, uint32_t id);
 bool fc_h2_recently_reset(const fc_h2 *c, uint32_t id);
 void fc_h2_note_closed(fc_h2 *c, uint32_t id, bool ended);
@@ -331,7 +334,6 @@ void fc_h2_impatience(fc_h2 *c); /* patience_due has come */
  * doomed. `induced`: the peer made us send it. */
 uint8_t *fc_h2_control(
     fc_h2 *c, unsigned type, unsigned flags, uint32_t id, uint32_t length, bool induced);
-void fc_h2_put_head(uint8_t *at, uint32_t length, unsigned type, unsigned flags, uint32_t id);
 void fc_h2_put_rst(fc_h2 *c, uint32_t id, fc_h2_code code, bool induced);
 void fc_h2_put_window(fc_h2 *c, uint32_t id, uint32_t size);
 void fc_h2_put_goaway(fc_h2 *c, uint32_t last, fc_h2_code code, const char *text);

@@ -77,16 +77,12 @@ follows_rule(fc_h2 *c, const fc_h2_frame *frame)
 	return true;
 }
 
-/* Reads a frame's head into c->frame. false: the connection has failed. */
+/* The rules, but for frames of calls that plainly follow them. false: the connection has failed. */
 static bool
-take_head(fc_h2 *c, const uint8_t *head)
+check_head(fc_h2 *c, const uint8_t *head)
 {
 	fc_h2_frame *frame = &c->frame;
 
-	frame->length = fc_get24(head);
-	frame->type = head[3];
-	frame->flags = head[4];
-	frame->id = fc_get32(head + 5) & FC_H2_ID_MOST;
 	if (FARCALL_UNLIKELY(c->preface && c->config.client && frame->type != FC_H2_SETTINGS)) {
 		fc_h2_not_http2(c, head, FC_H2_HEAD);
 		return false;
@@ -101,6 +97,22 @@ take_head(fc_h2 *c, const uint8_t *head)
 	    !in_order(c, frame))
 		return false;
 	return frame->type >= FC_H2_TYPES || follows_rule(c, frame);
+}
+
+/* Reads a frame's head into c->frame. false: the connection has failed. */
+static inline bool
+take_head(fc_h2 *c, const uint8_t *head)
+{
+	uint32_t first = fc_get32(head), id = fc_get32(head + 5) & FC_H2_ID_MOST;
+
+	c->frame.length = first >> 8;
+	c->frame.type = (uint8_t)first;
+	c->frame.flags = head[4];
+	c->frame.id = id;
+	if (FARCALL_LIKELY((uint8_t)first <= FC_H2_HEADERS && first >> 8 <= FC_H2_FRAME_SIZE &&
+		id != 0 && c->block_id == 0 && !c->preface))
+		return true;
+	return check_head(c, head);
 }
 
 static void
@@ -122,6 +134,8 @@ take_frame(fc_h2 *c, const uint8_t *p, const uint8_t *end)
 		return end;
 	p += FC_H2_HEAD;
 	if (c->frame.type == FC_H2_DATA) {
+		if (FARCALL_LIKELY(c->frame.length <= (size_t)(end - p)) && fc_h2_data_whole(c, p))
+			return p + c->frame.length;
 		fc_h2_data_begin(c);
 		return p;
 	}

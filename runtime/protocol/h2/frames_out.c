@@ -4,15 +4,6 @@
  */
 #include "runtime/protocol/h2/connection.h"
 
-void
-fc_h2_put_head(uint8_t *at, uint32_t length, unsigned type, unsigned flags, uint32_t id)
-{
-	fc_put24(at, length);
-	at[3] = (uint8_t)type;
-	at[4] = (uint8_t)flags;
-	fc_put32(at + 5, id);
-}
-
 uint8_t *
 fc_h2_control(fc_h2 *c, unsigned type, unsigned flags, uint32_t id, uint32_t length, bool induced)
 {

@@ -1,11 +1,12 @@
 /*
  * streams.c: the table of streams and their ends. Objects come from slabs of the pool, are used
- * again within the connection, and go back when the last stream has gone. What is over stays until
- * the end of the turn, so that nobody holds a dangling pointer while events are raised.
+ * again within the connection, and go back when there has been no stream for a second. What is over
+ * stays until the end of the turn, so that nobody holds a dangling pointer while events are raised.
  */
 #include "runtime/protocol/grpc/grpc.h"
 
 #define SLAB 4096u
+#define TRIM_NS FC_NS_PER_S /* memory is kept so long after the last stream */
 #define SLAB_HEAD ((sizeof(fc_block) + 15) & ~(size_t)15)
 #define STREAM_SIZE ((sizeof(fc_h2_stream) + 15) & ~(size_t)15)
 
@@ -260,8 +261,15 @@ fc_h2_sweep(fc_h2 *c)
 		c->going = s->next;
 		free_stream(c, s);
 	}
-	if (c->streams.count != 0)
-		return;
+	if (c->streams.count == 0 && c->trim_due == FC_NEVER) {
+		c->trim_due = c->now + TRIM_NS;
+		c->trim_work = c->work;
+	}
+}
+
+static void
+free_slabs(fc_h2 *c)
+{
 	c->spare = NULL;
 	while (c->slabs != NULL) {
 		fc_block *slab = c->slabs;
@@ -269,6 +277,21 @@ fc_h2_sweep(fc_h2 *c)
 		c->slabs = slab->next;
 		fc_pool_put(c->config.pool, slab);
 	}
+}
+
+void
+fc_h2_trim(fc_h2 *c)
+{
+	c->trim_due = FC_NEVER;
+	if (c->streams.count != 0)
+		return; /* the next sweep that leaves none sets it again */
+	if (c->work != c->trim_work) {
+		c->trim_due = c->now + TRIM_NS;
+		c->trim_work = c->work;
+		return;
+	}
+	free_slabs(c);
+	fc_map_fini(&c->streams);
 }
 
 void
@@ -284,5 +307,5 @@ fc_h2_forget_streams(fc_h2 *c)
 	}
 	fc_map_fini(&c->streams);
 	c->going = NULL;
-	fc_h2_sweep(c);
+	free_slabs(c);
 }

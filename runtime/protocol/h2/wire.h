@@ -4,7 +4,7 @@
 #ifndef FC_PROTOCOL_H2_WIRE_H
 #define FC_PROTOCOL_H2_WIRE_H
 
-#include <stdint.h>
+#include "runtime/base/bytes.h"
 
 #define FC_H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define FC_H2_PREFACE_SIZE 24u
@@ -72,5 +72,14 @@ typedef enum fc_h2_code {
 #undef FC_H2_CODE_X
 	    FC_H2_N_CODES
 } fc_h2_code;
+
+/* A frame's head, 8 of its 9 bytes in one word. */
+static inline void
+fc_h2_put_head(uint8_t *at, uint32_t length, unsigned type, unsigned flags, uint32_t id)
+{
+	fc_put32(at, length << 8 | type);
+	fc_put32(at + 4, (uint32_t)flags << 24 | id >> 8);
+	at[8] = (uint8_t)id;
+}
 
 #endif
