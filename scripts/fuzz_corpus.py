@@ -83,6 +83,7 @@ server("rapid-reset", *[frame(HEADERS, 4, i, request()) + frame(RST, 0, i, struc
                         for i in range(1, 81, 2)])
 server("continuation", frame(HEADERS, 1, 1, request()[:9]), frame(CONT, 0, 1, request()[9:20]),
        frame(CONT, 4, 1, request()[20:]))
+server("empty-first-part", frame(HEADERS, 1, 1), frame(CONT, 0, 1), frame(CONT, 4, 1, request()), (3, 255))
 server("padded", frame(HEADERS, 0x2d, 1, b"\x05\x00\x00\x00\x00\x10" + request() + b"\0" * 5),
        frame(PRIORITY, 0, 3, b"\0\0\0\1\5"))
 server("stream", frame(HEADERS, 4, 1, request()), *[frame(DATA, 8, 1, b"\x03" + message(b"m" * n) + b"\0" * 3)

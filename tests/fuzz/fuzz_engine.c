@@ -137,8 +137,10 @@ send(owner *o, call *c, size_t size, bool last)
 	must(!c->ended || sent == FC_SEND_GONE, "a message is sent after the end");
 	if (sent == FC_SEND_WAITING)
 		c->waiting = true;
-	if (sent == FC_SEND_NO_MEMORY)
+	if (sent == FC_SEND_NO_MEMORY) {
 		ops->abort(o->engine, c->stream, FARCALL_RESOURCE_EXHAUSTED);
+		c->ended = true;
+	}
 }
 
 static void
