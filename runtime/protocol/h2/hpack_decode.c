@@ -412,6 +412,14 @@ one_field(decoding *now)
 	return found.insert ? inserting(now, &found) : passing(now, &found);
 }
 
+/* Such a block will hardly come again. */
+static bool
+says_passing_timeout(const fc_field_set *set)
+{
+	return (set->says & FC_SAYS(FC_TOKEN_GRPC_TIMEOUT)) != 0 &&
+	    (set->known[FC_TOKEN_GRPC_TIMEOUT]->flags & FC_FIELD_LITERAL) != 0;
+}
+
 fc_hpack_verdict
 fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc_field_set *set)
 {
