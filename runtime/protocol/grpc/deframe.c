@@ -38,7 +38,7 @@ show(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes)
 {
 	s->prefix_size = 0;
 	s->untaken += s->message_size;
-	if (s->message_size != 0) /* there is nothing to take of an empty one */
+	if (s->message_size != 0 || ++s->empties > FC_H2_EMPTIES_MOST)
 		s->flags |= FC_STREAM_UNREAD;
 	c->events->on_message(c->owner, &s->seen, bytes, s->message_size);
 }

@@ -32,7 +32,8 @@ can reach: two peers that wait in order to write must not both stop reading */
 #define FC_H2_INDUCED_END 10000u     /* … and then the connection ends */
 #define FC_H2_RESETS_BURST 1000u     /* resets taken at once, and then a second */
 #define FC_H2_RESETS_RATE 33u
-#define FC_H2_STREAMS_AT_FIRST 100u          /* client: before the server has told its limit */
+#define FC_H2_STREAMS_AT_FIRST 100u /* client: before the server has told its limit */
+#define FC_H2_EMPTIES_MOST 1024u    /* messages without a byte that an owner may leave untaken */
 #define FC_H2_PATIENCE_NS (60 * FC_NS_PER_S) /* an answer that the peer does not take at all */
 
 typedef struct fc_engine fc_h2;
@@ -69,6 +70,7 @@ typedef struct fc_h2_stream {
 	uint32_t refused;      /* server: the HTTP status that the request's end will be answered
 	                        * with, instead of a call; client: the response's, if not 200 */
 	size_t untaken;        /* bytes of messages shown that the owner has not taken */
+	uint32_t empties;      /* messages without a byte shown since it last took any */
 	uint64_t content_left; /* of content-length; FC_NEVER: not said */
 
 	/* sending */
@@ -82,9 +84,9 @@ typedef struct fc_h2_stream {
 
 	/* What follows is clean in a spare stream: its users leave it so. */
 	fc_buf message;
-	fc_chain pending; /* messages that wait for windows or room */
-	fc_list wait;     /* on `ready` or `sent` */
-	fc_block *late;   /* server: the tail that waits behind `pending` */
+	fc_chain pending;       /* messages that wait for windows or room */
+	fc_list wait;           /* on `ready` or `sent` */
+	fc_block *late;         /* server: the tail that waits behind `pending` */
 	uint64_t patient_until; /* 0: it has moved since the last tick */
 } fc_h2_stream;
 
