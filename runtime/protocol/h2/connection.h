@@ -131,11 +131,11 @@ typedef struct fc_h2_frame {
 	uint8_t type, flags;
 } fc_h2_frame;
 
-/* A header block that is said over and over, as it is encoded while the table stands. */
-#define FC_H2_TEMPLATE 59
+/* A HEADERS frame that is said over and over, but for the stream's number, as it is encoded while
+ * the encoder's table stands. */
+#define FC_H2_TEMPLATE 63
 typedef struct fc_h2_template {
-	uint32_t table; /* the encoder's generation then */
-	uint8_t size;   /* 0: none */
+	uint8_t size; /* 0: none */
 	uint8_t bytes[FC_H2_TEMPLATE];
 } fc_h2_template;
 
@@ -222,6 +222,7 @@ struct fc_engine {
 	fc_hpack_encoder *encoder;
 	bool named_timeout; /* client: the name has been put into the encoder's table */
 	fc_buf scratch, text;
+	uint32_t generation; /* of the encoder, when the templates were made */
 	fc_h2_template head_template, tail_template;
 	fc_h2_path *paths; /* client: FC_H2_PATHS of them */
 	uint32_t next_path;
