@@ -37,6 +37,7 @@
 	X(EPERM, PERMISSION_DENIED, ACCESS_DENIED, NULL)                                   \
 	X(ENFILE, RESOURCE_EXHAUSTED, TOO_MANY_FILES, "too many open files in the system") \
 	X(ENOMEM, RESOURCE_EXHAUSTED, OUT_OF_MEMORY, NULL)                                 \
+	X(EAGAIN, UNAVAILABLE, CONNECTION_REFUSED, "too many connections wait there")      \
 	X(ENOENT, NOT_FOUND, ADDRESS_NOT_AVAILABLE, "no such file or directory")           \
 	X(ENOTDIR, NOT_FOUND, ADDRESS_NOT_AVAILABLE, "not a directory")                    \
 	X(EROFS, PERMISSION_DENIED, ACCESS_DENIED, "read-only file system")                \
@@ -152,6 +153,12 @@ bool
 fc_number_is_exhausted(int number)
 {
 	return find(number)->code == FARCALL_RESOURCE_EXHAUSTED;
+}
+
+bool
+fc_number_is_of_peer(int number)
+{
+	return find(number)->code == FARCALL_UNAVAILABLE && !fc_number_is_again(number);
 }
 
 bool
