@@ -37,7 +37,13 @@ is_eager(const farcall_channel *channel)
 static const char *
 reason_of(const fc_error *error)
 {
+	const char *last = error->text;
+
 	switch (error->cause) {
+	case FARCALL_CAUSE_ADDRESS_NOT_AVAILABLE: /* "…: no such file or directory" */
+		for (const char *at = last; (at = strstr(at, ": ")) != NULL;)
+			last = at += 2;
+		return last;
 	case FARCALL_CAUSE_NONE:
 	case FARCALL_CAUSE_SYSTEM:
 	case FARCALL_CAUSE_PROTOCOL:
