@@ -38,7 +38,23 @@ enum {
 	FC_SAYS_PSEUDO = 1u << 30
 };
 
-enum { FC_FIELD_BIN = 1, FC_FIELD_NEVER_INDEXED = 2, FC_FIELD_BAD_VALUE = 4 };
+#define FC_SAYS(token) (1u << (token))
+
+enum {
+	FC_FIELD_BIN = 1,           /* the name ends in "-bin" */
+	FC_FIELD_NEVER_INDEXED = 2, /* the sender wants it in no table */
+	FC_FIELD_BAD_VALUE = 4,
+	FC_FIELD_BAD_NAME = 8, /* malformed whatever its value: not a name, connection-specific */
+	FC_FIELD_LITERAL = 16  /* lives in no table: for the decoder */
+};
+
+/* Codings of messages, as bits: *_ENCODING. */
+enum fc_coding {
+	FC_CODING_IDENTITY = 1,
+	FC_CODING_GZIP = 2,
+	FC_CODING_DEFLATE = 4,
+	FC_CODING_OTHER = 8 /* one that we do not know */
+};
 
 typedef struct fc_field {
 	const char *name, *value;
@@ -59,17 +75,27 @@ typedef struct fc_classifier {
 	void *owner;
 } fc_classifier;
 
-/* Gives `field` (name and value set) its token, masks and meaning. Checks the characters of name
- * and value: a bad one is FC_SAYS_MALFORMED. */
+/* Gives `field` (name and value set, all else zero) its token, masks and meaning. Checks the
+ * characters of name and value: a bad one is FC_SAYS_MALFORMED. White space around a value is taken
+ * off, as gRPC peers do ("may be stripped"); around a pseudo-header's it is malformed. */
 void fc_field_classify(const fc_classifier *classifier, fc_field *field);
+
+/* The two halves of it, for when the name or the kinds of characters are known (huffman.h). The
+ * first sets token and the name's flags, the second reads these. */
+void fc_field_classify_name(fc_field *field, unsigned name_kinds);
+void fc_field_classify_value(
+    const fc_classifier *classifier, fc_field *field, unsigned value_kinds);
+
+unsigned fc_field_name_kinds(const char *name, size_t size);
+unsigned fc_field_value_kinds(const char *value, size_t size);
 
 /* A decoded header list. Known fields by token (the first one), metadata in order. */
 typedef struct fc_field_set {
 	uint32_t says;
 	const fc_field *known[FC_TOKENS]; /* valid where says has the token's bit */
+	size_t list_size;                 /* RFC 9113 6.5.2 */
 	size_t n_metadata;
-	const fc_field *metadata[FC_FIELDS_MOST];
-	size_t list_size; /* RFC 9113 6.5.2 */
+	const fc_field *metadata[FC_FIELDS_MOST]; /* last: the memo keeps only what is used of it */
 } fc_field_set;
 
 #endif

@@ -19,8 +19,8 @@ typedef struct fc_hpack_encoder fc_hpack_encoder;
 
 typedef enum fc_hpack_verdict {
 	FC_HPACK_OK,
-	FC_HPACK_TOO_LARGE, /* over max_list bytes or FC_FIELDS_MOST fields; decoder in step; set is
-	                       partial */
+	FC_HPACK_TOO_LARGE, /* over max_list bytes or FC_FIELDS_MOST fields; decoder in step; set
+	                       is empty */
 	FC_HPACK_ERROR,     /* COMPRESSION_ERROR: the connection is lost */
 	FC_HPACK_NO_MEMORY  /* likewise */
 } fc_hpack_verdict;
@@ -30,7 +30,8 @@ fc_hpack_decoder *fc_hpack_decoder_new(
     fc_pool *pool, size_t max_list, const fc_classifier *classifier);
 void fc_hpack_decoder_free(fc_hpack_decoder *decoder);
 
-/* One whole block. The set points into the decoder and into `block`: both until the next block. */
+/* One whole block. FC_HPACK_ERROR: the set holds the fields before the fault. The set points into
+ * the decoder and into `block`: both until the next block. */
 fc_hpack_verdict fc_hpack_decode(
     fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc_field_set *set);
 
@@ -45,6 +46,10 @@ typedef enum fc_hpack_store {
 	FC_HPACK_PLAIN, /* literal without indexing */
 	FC_HPACK_NEVER  /* literal never indexed: secrets */
 } fc_hpack_store;
+
+/* Changes whenever a block that was encoded before may no longer be said again: while it stands,
+ * bytes whose encoding did not change it may be repeated as they are. */
+uint32_t fc_hpack_encoder_generation(const fc_hpack_encoder *encoder);
 
 /* One field, appended to `to`; a block is a sequence of these. false: no room in `to`; the encoder
  * is then in step with what was appended so far (the field left no trace). */
