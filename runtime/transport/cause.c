@@ -51,14 +51,15 @@ typedef struct entry {
 	const char *text;
 } entry;
 
-static const entry entries[] = {
-#define NET(name, code, cause, text) {FC_E(name), FARCALL_##code, FARCALL_CAUSE_##cause, text},
-    NET_ERRORS(NET)
-#undef NET
+#ifdef _WIN32
+#define ENTRY(name, code, cause, text) {WSA##name, FARCALL_##code, FARCALL_CAUSE_##cause, text},
+#else
+#define ENTRY(name, code, cause, text) {name, FARCALL_##code, FARCALL_CAUSE_##cause, text},
+#endif
+
+static const entry entries[] = {NET_ERRORS(ENTRY)
 #ifndef _WIN32
-#define POSIX(name, code, cause, text) {name, FARCALL_##code, FARCALL_CAUSE_##cause, text},
-        POSIX_ERRORS(POSIX)
-#undef POSIX
+        POSIX_ERRORS(ENTRY)
 #endif
 };
 

@@ -291,7 +291,6 @@ void fc_h2_not_http2(fc_h2 *c, const uint8_t *head, size_t size); /* client: say
 
 void fc_h2_settings_in(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload);
 void fc_h2_introduce(fc_h2 *c); /* sends ours */
-void fc_h2_forget_templates(fc_h2 *c);
 
 /* ---- streams.c ---- */
 

@@ -363,7 +363,8 @@ passing(decoding *now, const literal *found)
 		return FC_HPACK_NO_MEMORY;
 	size = fc_hpack_size(name.size, value.size);
 	add(now, field, size);
-	if (may_keep)
+	/* A time-out changes from call to call, and is read quickly. */
+	if (may_keep && field->token != FC_TOKEN_GRPC_TIMEOUT)
 		fc_memo_keep_literal(&decoder->memo, hash,
 		    found->dynamic ? decoder->table.generation : 0, decoder->number, found->start,
 		    key_size, field, size);
