@@ -59,7 +59,7 @@ def slices(bytes_, n):
 def write(role, name, habits, flags, fail, *items):
     folder = os.path.join(ROOT, "fuzz_h2_" + role)
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, name), "wb") as to:
+    with open(os.path.join(folder, name + ".bin"), "wb") as to:
         to.write(bytes([habits, flags, fail]) + records(*items))
 
 
