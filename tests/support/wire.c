@@ -289,7 +289,7 @@ wire_feed(wire *w, const void *bytes, size_t size)
 		memcpy(copy, p + i, step);
 		ops->input(w->engine, copy, step, w->now);
 		free(copy);
-		if (w->bytewise)
+		if (w->bytewise && !w->hold)
 			wire_take_output(w);
 	}
 }

@@ -31,6 +31,7 @@ struct wire {
 	uint64_t now;
 	bool bytewise;
 	bool quiet; /* events are not written down */
+	bool hold;  /* feeding takes no output */
 	wire_hook *hook;
 	fc_stream *streams[WIRE_STREAMS]; /* by number / 2, while the owner holds them */
 

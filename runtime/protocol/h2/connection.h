@@ -85,7 +85,7 @@ typedef struct fc_h2_stream {
 	fc_chain pending; /* messages that wait for windows or room */
 	fc_list wait;     /* on `ready` or `sent` */
 	fc_block *late;   /* server: the tail that waits behind `pending` */
-	uint64_t patient_until;
+	uint64_t patient_until; /* 0: it has moved since the last tick */
 } fc_h2_stream;
 
 /* ---- the connection ---- */

@@ -162,7 +162,7 @@ frame_pending(fc_h2 *c, fc_h2_stream *s, size_t size)
 	}
 	s->send_window -= (int32_t)size;
 	c->send_window -= (int32_t)size;
-	s->patient_until = c->now + FC_H2_PATIENCE_NS;
+	s->patient_until = 0;
 	c->work++;
 	return true;
 }
@@ -192,12 +192,13 @@ fc_h2_pump(fc_h2 *c)
 
 /* ---- answers that nobody takes ---- */
 
-/* Its owner has answered and gone: so the engine watches that the peer goes on taking it. */
+/* Its owner has answered and gone: so the engine watches that the peer goes on taking it. Time is
+ * told in ticks only: the first one sets the limit, as does the first after each progress. */
 void
 fc_h2_be_patient(fc_h2 *c, fc_h2_stream *s)
 {
-	s->patient_until = c->now + FC_H2_PATIENCE_NS;
-	c->patience_due = FC_MIN(c->patience_due, s->patient_until);
+	s->patient_until = 0;
+	c->patience_due = 0;
 }
 
 void
@@ -210,6 +211,8 @@ fc_h2_impatience(fc_h2 *c)
 		if (s == NULL || fc_h2_closed(s) || (s->flags & FC_STREAM_HELD) != 0 ||
 		    s->pending.size == 0)
 			continue;
+		if (s->patient_until == 0)
+			s->patient_until = c->now + FC_H2_PATIENCE_NS;
 		if (s->patient_until <= c->now)
 			fc_h2_reset(c, s, FC_H2_CANCEL);
 		else
