@@ -356,6 +356,25 @@ SERVER(a_message_larger_than_the_window)
 	wire_says(w, "WINDOW 0 32768\nWINDOW 1 32768\nWINDOW 0 32768\nWINDOW 1 32768\n");
 }
 
+SERVER(empty_messages_give_credit_up_to_a_limit)
+{
+	static uint8_t bytes[16380];
+
+	wire_greeting(w);
+	w->quiet = true;
+	wire_call(w, 1, false);
+	wire_call(w, 3, false);
+	for (uint32_t i = 0; i < FC_H2_EMPTIES_MOST; i++) {
+		wire_data(w, 1, false, bytes, 5);
+		wire_data(w, 3, false, bytes, 5);
+	}
+	assert_int_equal(((fc_h2_stream *)(void *)wire_stream(w, 1))->withheld, 0);
+	wire_data(w, 1, false, bytes, 5);
+	assert_int_equal(((fc_h2_stream *)(void *)wire_stream(w, 1))->withheld, 5);
+	ops->taken(w->engine, wire_stream(w, 1), 0);
+	assert_int_equal(((fc_h2_stream *)(void *)wire_stream(w, 1))->withheld, 0);
+}
+
 SERVER(empty_messages_give_no_credit_untaken)
 {
 	static uint8_t bytes[16380];
@@ -462,6 +481,7 @@ main(void)
 	    clean_test(a_stream_at_its_window),
 	    clean_test(a_stream_past_its_window),
 	    clean_test(a_message_larger_than_the_window),
+	    clean_test(empty_messages_give_credit_up_to_a_limit),
 	    clean_test(empty_messages_give_no_credit_untaken),
 	    clean_test(past_the_connections_window),
 	    clean_test(a_narrow_window),

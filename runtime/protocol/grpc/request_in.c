@@ -8,6 +8,12 @@
 #define REQUIRED (FC_SAYS(FC_TOKEN_METHOD) | FC_SAYS(FC_TOKEN_SCHEME) | FC_SAYS(FC_TOKEN_PATH))
 #define FORBIDDEN (FC_SAYS_MALFORMED | FC_SAYS(FC_TOKEN_STATUS))
 
+/* What all calls say, and what most do not. */
+#define USUAL (REQUIRED | FC_SAYS(FC_TOKEN_CONTENT_TYPE))
+#define UNUSUAL                                                                           \
+	(FORBIDDEN | FC_SAYS(FC_TOKEN_CONTENT_LENGTH) | FC_SAYS(FC_TOKEN_GRPC_ENCODING) | \
+	    FC_SAYS(FC_TOKEN_GRPC_TIMEOUT))
+
 /* A field's, if the list has it. */
 static const fc_field *
 known(const fc_field_set *set, fc_token token)
@@ -128,6 +134,11 @@ fc_grpc_request(fc_h2 *c, uint32_t id, const fc_field_set *set, bool too_large, 
 	if (s == NULL) {
 		fc_h2_note_closed(c, id, false);
 		fc_h2_put_rst(c, id, FC_H2_REFUSED_STREAM, true);
+		return;
+	}
+	if (FARCALL_LIKELY(!end && !too_large && (set->says & (USUAL | UNUSUAL)) == USUAL &&
+	        refusal(set) == 0)) {
+		begin_call(c, s, set);
 		return;
 	}
 	if (FARCALL_UNLIKELY(!too_large && (set->says & (REQUIRED | FORBIDDEN)) != REQUIRED)) {

@@ -35,11 +35,11 @@ fc_grpc_put_tail(fc_h2 *c, fc_h2_stream *s, const fc_tail *tail)
 {
 	bool alone = (s->flags & FC_STREAM_HEAD_OUT) == 0; /* trailers only */
 	bool plain = !alone && is_plain_ok(tail);
-	uint32_t generation = fc_hpack_encoder_generation(c->encoder);
-	size_t message = fc_grpc_percent_size(tail->message.at, tail->message.size);
+	size_t message;
 
-	if (FARCALL_LIKELY(plain && fc_grpc_template_stands(c, &c->tail_template)))
-		return fc_grpc_template_put(c, &c->tail_template, s->id, true);
+	if (FARCALL_LIKELY(plain && c->tail_template.size != 0))
+		return fc_grpc_template_put(c, &c->tail_template, s->id);
+	message = fc_grpc_percent_size(tail->message.at, tail->message.size);
 	if (!fc_grpc_block_begin(c, tail->n_metadata, tail->metadata, message, 160))
 		return false;
 	if (alone) {
@@ -49,7 +49,7 @@ fc_grpc_put_tail(fc_h2 *c, fc_h2_stream *s, const fc_tail *tail)
 	}
 	status_field(c, tail->code);
 	if (plain)
-		fc_grpc_template_keep(c, &c->tail_template, generation);
+		fc_grpc_template_keep(c, &c->tail_template, true);
 	if ((s->flags & FC_STREAM_ENCODED) != 0)
 		fc_grpc_field(c, "grpc-accept-encoding", "identity", FC_HPACK_PLAIN);
 	fc_grpc_message(c, tail->message);

@@ -32,7 +32,8 @@ can reach: two peers that wait in order to write must not both stop reading */
 #define FC_H2_INDUCED_END 10000u     /* … and then the connection ends */
 #define FC_H2_RESETS_BURST 1000u     /* resets taken at once, and then a second */
 #define FC_H2_RESETS_RATE 33u
-#define FC_H2_STREAMS_AT_FIRST 100u          /* client: before the server has told its limit */
+#define FC_H2_STREAMS_AT_FIRST 100u /* client: before the server has told its limit */
+#define FC_H2_EMPTIES_MOST 1024u    /* messages without a byte that an owner may leave untaken */
 #define FC_H2_PATIENCE_NS (60 * FC_NS_PER_S) /* an answer that the peer does not take at all */
 
 typedef struct fc_engine fc_h2;
@@ -69,6 +70,7 @@ typedef struct fc_h2_stream {
 	uint32_t refused;      /* server: the HTTP status that the request's end will be answered
 	                        * with, instead of a call; client: the response's, if not 200 */
 	size_t untaken;        /* bytes of messages shown that the owner has not taken */
+	uint32_t empties;      /* messages without a byte shown since it last took any */
 	uint64_t content_left; /* of content-length; FC_NEVER: not said */
 
 	/* sending */
@@ -82,9 +84,9 @@ typedef struct fc_h2_stream {
 
 	/* What follows is clean in a spare stream: its users leave it so. */
 	fc_buf message;
-	fc_chain pending; /* messages that wait for windows or room */
-	fc_list wait;     /* on `ready` or `sent` */
-	fc_block *late;   /* server: the tail that waits behind `pending` */
+	fc_chain pending;       /* messages that wait for windows or room */
+	fc_list wait;           /* on `ready` or `sent` */
+	fc_block *late;         /* server: the tail that waits behind `pending` */
 	uint64_t patient_until; /* 0: it has moved since the last tick */
 } fc_h2_stream;
 
@@ -129,11 +131,11 @@ typedef struct fc_h2_frame {
 	uint8_t type, flags;
 } fc_h2_frame;
 
-/* A header block that is said over and over, as it is encoded while the table stands. */
-#define FC_H2_TEMPLATE 59
+/* A HEADERS frame that is said over and over, but for the stream's number, as it is encoded while
+ * the encoder's table stands. */
+#define FC_H2_TEMPLATE 63
 typedef struct fc_h2_template {
-	uint32_t table; /* the encoder's generation then */
-	uint8_t size;   /* 0: none */
+	uint8_t size; /* 0: none */
 	uint8_t bytes[FC_H2_TEMPLATE];
 } fc_h2_template;
 
@@ -220,6 +222,7 @@ struct fc_engine {
 	fc_hpack_encoder *encoder;
 	bool named_timeout; /* client: the name has been put into the encoder's table */
 	fc_buf scratch, text;
+	uint32_t generation; /* of the encoder, when the templates were made */
 	fc_h2_template head_template, tail_template;
 	fc_h2_path *paths; /* client: FC_H2_PATHS of them */
 	uint32_t next_path;

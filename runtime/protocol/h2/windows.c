@@ -68,6 +68,7 @@ fc_h2_taken(fc_engine *c, fc_stream *stream, size_t size)
 	fc_h2_stream *s = (fc_h2_stream *)(void *)stream;
 	uint32_t credit;
 
+	s->empties = 0;
 	s->untaken -= FC_MIN(size, s->untaken);
 	if (s->untaken == 0)
 		s->flags &= ~(uint32_t)FC_STREAM_UNREAD;
