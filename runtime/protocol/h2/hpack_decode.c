@@ -424,11 +424,12 @@ fc_hpack_verdict
 fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc_field_set *set)
 {
 	uint32_t hash = fc_hpack_hash(block, size), generation = decoder->table.generation;
-	decoding now = {.decoder = decoder, .set = set, .at = block, .end = block + size};
+	decoding now = {.decoder = decoder, .set = set, .at = block};
 	fc_hpack_verdict verdict;
 
 	if (fc_memo_find_block(&decoder->memo, hash, generation, block, size, set))
 		return FC_HPACK_OK;
+	now.end = size != 0 ? block + size : block; /* which may then be NULL */
 	decoder->number++;
 	fc_hpack_table_settle(&decoder->table);
 	fc_arena_reset(&decoder->arena);
