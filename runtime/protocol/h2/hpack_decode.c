@@ -444,7 +444,8 @@ fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc
 	if (now.too_large)
 		return FC_HPACK_TOO_LARGE;
 	set->list_size = decoder->max_list - now.room;
-	if (decoder->table.generation == generation && size != 0 && !now.secret)
+	if (decoder->table.generation == generation && size != 0 && !now.secret &&
+	    !says_passing_timeout(set))
 		fc_memo_keep_block(&decoder->memo, hash, generation, block, size, set);
 	return FC_HPACK_OK;
 }
