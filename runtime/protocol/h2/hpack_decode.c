@@ -389,8 +389,6 @@ inserting(decoding *now, const literal *found)
 		add(now, field, fc_hpack_size(name.size, value.size));
 	}
 	fc_hpack_table_clear(table);
-	if (now->too_large)
-		fc_hpack_table_settle(table);
 	return FC_HPACK_OK;
 }
 
