@@ -101,7 +101,7 @@ check_round_trip(pair *p, const fc_field_set *set, fc_hpack_store store)
 {
 	fc_field_set back;
 	fc_hpack_verdict verdict;
-	size_t n = 0;
+	bool whole = false;
 
 	for (unsigned i = 1; i < FC_TOKENS; i++)
 		if ((set->says & FC_SAYS(i)) != 0 && !encode(p, set->known[i], store))
@@ -114,15 +114,16 @@ check_round_trip(pair *p, const fc_field_set *set, fc_hpack_store store)
 		goto out;
 	must(verdict == FC_HPACK_OK, "our own block");
 	must(back.n_metadata == set->n_metadata, "fields of our own block");
-	for (; n < set->n_metadata; n++)
+	for (size_t n = 0; n < set->n_metadata; n++)
 		must(is_same(back.metadata[n], set->metadata[n]), "a field of our own block");
 	for (unsigned i = 1; i < FC_TOKENS; i++)
 		must((set->says & FC_SAYS(i)) == 0 || is_same(back.known[i], set->known[i]),
 		    "a known field of our own block");
+	whole = true;
 out:
 	/* A block that was not sent whole has gone out of step: begin anew. */
 	fc_buf_take(&p->block, fc_buf_size(&p->block));
-	if (n != set->n_metadata) {
+	if (!whole) {
 		fc_hpack_encoder_free(p->encoder);
 		fc_hpack_decoder_free(p->decoder);
 		p->encoder = fc_hpack_encoder_new(NULL);

@@ -82,17 +82,24 @@ answer(fc_h2 *c, fc_h2_stream *s, const fc_error *why)
 }
 
 static void
+answer_no_memory(fc_h2 *c, fc_h2_stream *s)
+{
+	fc_error why;
+
+	fc_error_clear(&why);
+	fc_fail_memory(&why, "the request's metadata");
+	answer(c, s, &why);
+}
+
+static void
 begin_call(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set)
 {
 	const fc_field *timeout = known(set, FC_TOKEN_GRPC_TIMEOUT);
 	const fc_field *path = set->known[FC_TOKEN_PATH];
-	fc_error why;
 	fc_head head;
 
 	if (!fc_grpc_pairs(c, set, &head.n_metadata, &head.metadata)) {
-		fc_error_clear(&why);
-		fc_fail_memory(&why, "the request's metadata");
-		answer(c, s, &why);
+		answer_no_memory(c, s);
 		return;
 	}
 	head.method = path->method;

@@ -323,6 +323,7 @@ void fc_h2_stream_fail(fc_h2 *c, fc_h2_stream *s, fc_h2_code h2, const char *tex
 
 bool fc_h2_receive(fc_h2 *c, fc_h2_stream *s, uint32_t size); /* false: past the window */
 void fc_h2_credit(fc_h2 *c, fc_h2_stream *s);                 /* tells the peer, if it is time */
+void fc_h2_credit_connection(fc_h2 *c);
 void fc_h2_taken(fc_engine *c, fc_stream *stream, size_t size);
 bool fc_h2_send_initial(fc_h2 *c, uint32_t window); /* false: a window would overflow */
 void fc_h2_recv_initial(fc_h2 *c);                  /* our settings are acknowledged */
@@ -330,6 +331,16 @@ void fc_h2_wait(fc_h2 *c, fc_h2_stream *s);         /* it has `pending` */
 void fc_h2_pump(fc_h2 *c);                          /* frames what has room now */
 void fc_h2_be_patient(fc_h2 *c, fc_h2_stream *s);
 void fc_h2_impatience(fc_h2 *c); /* patience_due has come */
+
+/* The connection's window takes a frame of `size` bytes. */
+static inline void
+fc_h2_charge(fc_h2 *c, uint32_t size)
+{
+	c->recv_window -= (int32_t)size;
+	c->owed += size;
+	if (c->owed > c->window / 2)
+		fc_h2_credit_connection(c);
+}
 
 /* ---- frames_out.c ---- */
 

@@ -118,7 +118,9 @@ fc_h2_data_whole(fc_h2 *c, const uint8_t *payload)
 	    (c->frame.flags & FC_H2_PADDED) != 0 || size == 0 || (int64_t)size > c->recv_window ||
 	    (int64_t)size > s->recv_window || s->content_left != FC_NEVER)
 		return false;
-	fc_h2_receive(c, s, size);
+	fc_h2_charge(c, size);
+	s->recv_window -= (int32_t)size;
+	s->withheld += size;
 	c->work++;
 	fc_grpc_data(c, s, payload, size);
 	if ((s->flags & FC_STREAM_RESET) == 0)

@@ -167,6 +167,7 @@ unpack_value(decoding *now, const string *from, text *value)
 	return verdict;
 }
 
+/* Comes for each further field, too: there is no room for any. */
 static void
 overflow(decoding *now)
 {
@@ -256,8 +257,6 @@ insert(decoding *now, const fc_field *like, const text *name, const text *value)
 	classify(now, &entry->field, like, name, value);
 	fc_hpack_table_insert(table, entry);
 	add(now, &entry->field, entry->size);
-	if (now->too_large)
-		fc_hpack_table_settle(table);
 	return FC_HPACK_OK;
 }
 
@@ -391,8 +390,6 @@ inserting(decoding *now, const literal *found)
 		add(now, field, fc_hpack_size(name.size, value.size));
 	}
 	fc_hpack_table_clear(table);
-	if (now->too_large)
-		fc_hpack_table_settle(table);
 	return FC_HPACK_OK;
 }
 

@@ -24,6 +24,14 @@ tell(fc_h2 *c, fc_h2_stream *s)
 	s->owed = 0;
 }
 
+void
+fc_h2_credit_connection(fc_h2 *c)
+{
+	fc_h2_put_window(c, 0, c->owed);
+	c->recv_window += (int32_t)c->owed;
+	c->owed = 0;
+}
+
 bool
 fc_h2_receive(fc_h2 *c, fc_h2_stream *s, uint32_t size)
 {
@@ -33,13 +41,7 @@ fc_h2_receive(fc_h2 *c, fc_h2_stream *s, uint32_t size)
 		    (unsigned)size, (unsigned)c->frame.id, (int)c->recv_window);
 		return false;
 	}
-	c->recv_window -= (int32_t)size;
-	c->owed += size;
-	if (c->owed > c->window / 2) {
-		fc_h2_put_window(c, 0, c->owed);
-		c->recv_window += (int32_t)c->owed;
-		c->owed = 0;
-	}
+	fc_h2_charge(c, size);
 	if (s == NULL)
 		return true;
 	if (FARCALL_UNLIKELY((int64_t)size > s->recv_window)) {
