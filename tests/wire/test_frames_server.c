@@ -671,6 +671,13 @@ SERVER(drains_before_the_preface)
 	wire_tick(w, 0);
 	wire_sees(w, "drained\n");
 	wire_says(w, "");
+	/* If the owner lets it go on all the same: no call is left in doubt. */
+	wire_feed_text(w, &FC_H2_PREFACE[3]);
+	wire_settings(w, NULL, 0);
+	wire_call(w, 1, true);
+	wire_says(w,
+	    "SETTINGS 3=100 4=65535 6=8192\nGOAWAY 0 NO_ERROR \"\"\nSETTINGS ack\n");
+	wire_sees(w, "");
 }
 
 /* ---- ends ---- */
