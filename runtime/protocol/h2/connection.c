@@ -240,8 +240,9 @@ fc_h2_drain_start(fc_engine *c, uint64_t now)
 	c->now = now;
 	if (c->dead || c->drain != FC_DRAIN_NO)
 		return;
-	c->drain = FC_DRAIN_ASKED;
-	if (c->config.client || c->preface_size < FC_H2_PREFACE_SIZE) {
+	c->drain = !c->config.client && c->preface_size < FC_H2_PREFACE_SIZE ? FC_DRAIN_TOLD
+	                                                                     : FC_DRAIN_ASKED;
+	if (c->config.client || c->drain == FC_DRAIN_TOLD) {
 		if (c->open == 0)
 			c->tasks |= FC_TASK_DRAINED;
 		return;
