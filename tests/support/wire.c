@@ -120,6 +120,7 @@ on_half_close(void *owner, fc_stream *stream)
 static void
 on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 {
+	call_hook((wire *)owner, "tail-begins", stream);
 	note((wire *)owner, "tail %u %s", id_of(stream), farcall_code_name(tail->code));
 	if (tail->cause != FARCALL_CAUSE_NONE)
 		note((wire *)owner, " (%s)", farcall_cause_name(tail->cause));

@@ -18,8 +18,8 @@ typedef struct wire_field {
 	const char *name, *value;
 } wire_field;
 
-/* In an event; `what` is its name: "request", "head", "message", "half-close", "tail", "abort",
- * "sent", "ready", "capacity", "goaway", "drained", "dead". */
+/* In an event; `what` is its name: "request", "head", "message", "half-close", "tail-begins",
+ * "tail", "abort", "sent", "ready", "capacity", "goaway", "drained", "dead". */
 typedef void wire_hook(wire *w, const char *what, fc_stream *stream);
 
 #define WIRE_STREAMS 4096

@@ -671,6 +671,13 @@ SERVER(drains_before_the_preface)
 	wire_tick(w, 0);
 	wire_sees(w, "drained\n");
 	wire_says(w, "");
+	/* If the owner lets it go on all the same: no call is left in doubt. */
+	wire_feed_text(w, &FC_H2_PREFACE[3]);
+	wire_settings(w, NULL, 0);
+	wire_call(w, 1, true);
+	wire_says(w,
+	    "SETTINGS 3=100 4=65535 6=8192\nGOAWAY 0 NO_ERROR \"\"\nSETTINGS ack\n");
+	wire_sees(w, "");
 }
 
 /* ---- ends ---- */
@@ -750,6 +757,16 @@ SERVER(release_in_an_event_is_the_last)
 	wire_sees(w, "request 3 /t.T/Say at host\nhalf-close 3\n");
 }
 
+SERVER(drains_while_the_preface_comes)
+{
+	wire_feed_text(w, "PRI");
+	ops->drain(w->engine, w->now);
+	wire_feed_text(w, &FC_H2_PREFACE[3]);
+	wire_settings(w, NULL, 0);
+	wire_sees(w, "drained\n");
+	wire_says(w, "SETTINGS 3=100 4=65535 6=8192\nGOAWAY 0 NO_ERROR \"\"\nSETTINGS ack\n");
+}
+
 int
 main(void)
 {
@@ -787,6 +804,7 @@ main(void)
 	    clean_test(drains_when_idle),
 	    clean_test(drains_though_no_ping_comes_back),
 	    clean_test(drains_before_the_preface),
+	    clean_test(drains_while_the_preface_comes),
 	    clean_test(the_peer_goes),
 	    clean_test(we_close),
 	    clean_test(we_close_in_an_event),

@@ -302,6 +302,31 @@ CLIENT(an_early_answer)
 	wire_says(w, "");
 }
 
+static void
+retry_in_tail(wire *w, const char *what, fc_stream *stream)
+{
+	static const fc_pair pair = {
+	    "x-bin", "0123456789012345678901234567", 5, 28, FC_PAIR_BINARY};
+	const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 1, &pair};
+
+	(void)stream;
+	if (strcmp(what, "tail-begins") == 0)
+		assert_non_null(ops->open_stream(w->engine, &request, NULL));
+}
+
+/* What an event shows stands, whatever its owner sends meanwhile. */
+CLIENT(a_retry_within_on_tail)
+{
+	w->hook = retry_in_tail;
+	begin(w);
+	wire_trailers(w, 1, "14", "try%20again%2C%20please%21");
+	wire_sees(w, "tail 1 UNAVAILABLE \"try again, please!\"\n");
+	wire_says(w,
+	    "HEADERS 3 :method=POST :scheme=http :path=/t.T/Say :authority=host:1 te=trailers "
+	    "content-type=application/grpc user-agent=wire/1 "
+	    "x-bin=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nw\n");
+}
+
 /* ---- requests ---- */
 
 static void
@@ -382,6 +407,7 @@ main(void)
 	    clean_test(a_reply_at_its_limit),
 	    clean_test(a_head_too_large),
 	    clean_test(an_early_answer),
+	    clean_test(a_retry_within_on_tail),
 	    clean_test(requests_say_it_all),
 	    clean_test(many_paths),
 	};

@@ -95,9 +95,7 @@ static const struct list {
         "HEADERS 1 end :status=415 accept=application/grpc\n"},
     {"content-length 0", {POST, HTTP, PATH, GRPC, {"content-length", "0"}},
         "request 1 /t.T/Say\nhalf-close 1\n", ""},
-    {"content-length 1", {POST, HTTP, PATH, GRPC, {"content-length", "1"}},
-        "request 1 /t.T/Say\nabort 1 CANCELLED (PROTOCOL) \"less DATA than content-length said\"\n",
-        REFUSED},
+    {"content-length 1", {POST, HTTP, PATH, GRPC, {"content-length", "1"}}, "", REFUSED},
     {"content-length -1", {POST, HTTP, PATH, GRPC, {"content-length", "-1"}}, "", REFUSED},
     {"content-length twice",
         {POST, HTTP, PATH, GRPC, {"content-length", "0"}, {"content-length", "0"}}, "", REFUSED},
@@ -192,6 +190,29 @@ SERVER(early_answers_end_with_a_reset)
 	wire_sees(w, "");
 	wire_says(w, "");
 	assert_int_equal(w->engine->running, 0);
+}
+
+static void
+refuse_at_once(wire *w, const char *what, fc_stream *stream)
+{
+	(void)stream;
+	if (strcmp(what, "request") != 0)
+		return;
+	wire_tail(w, ((fc_h2_stream *)(void *)stream)->id, FARCALL_UNAVAILABLE, "");
+	ops->release(w->engine, stream);
+}
+
+SERVER(answers_within_on_request)
+{
+	w->hook = refuse_at_once;
+	wire_greeting(w);
+	wire_call(w, 1, true); /* complete: nothing to reset */
+	wire_call(w, 3, false);
+	wire_sees(w, "request 1 /t.T/Say at host\nrequest 3 /t.T/Say at host\n");
+	wire_says(w,
+	    "HEADERS 1 end :status=200 content-type=application/grpc grpc-status=14\n"
+	    "HEADERS 3 end :status=200 content-type=application/grpc grpc-status=14\n"
+	    "RST 3 NO_ERROR\n");
 }
 
 SERVER(request_trailers)
@@ -467,6 +488,7 @@ main(void)
 	    clean_test(header_lists),
 	    clean_test(http_refusals_wait_for_the_end),
 	    clean_test(early_answers_end_with_a_reset),
+	    clean_test(answers_within_on_request),
 	    clean_test(request_trailers),
 	    clean_test(messages_in_pieces),
 	    clean_test(a_message_at_its_limit),

@@ -113,7 +113,7 @@ begin_call(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set)
 }
 
 static void
-take_in(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set, bool too_large, bool end)
+take_in(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set, bool too_large)
 {
 	fc_error why;
 
@@ -124,12 +124,9 @@ take_in(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set, bool too_large, bool
 		    (unsigned long)c->config.max_metadata, FC_FIELDS_MOST);
 	else if (FARCALL_UNLIKELY((s->refused = refusal(set)) != 0))
 		return;
-	if (FARCALL_LIKELY(!too_large && !is_unservable(s, set, &why))) {
+	if (FARCALL_LIKELY(!too_large && !is_unservable(s, set, &why)))
 		begin_call(c, s, set);
-		return;
-	}
-	/* The answer is complete: nothing may be said on the stream after it. */
-	if (!end || fc_h2_remote_end(c, s))
+	else
 		answer(c, s, &why);
 }
 
@@ -154,9 +151,10 @@ fc_grpc_request(fc_h2 *c, uint32_t id, const fc_field_set *set, bool too_large, 
 	}
 	if ((set->says & FC_SAYS(FC_TOKEN_CONTENT_LENGTH)) != 0)
 		s->content_left = set->known[FC_TOKEN_CONTENT_LENGTH]->number;
-	take_in(c, s, set, too_large, end);
-	if (end && (s->flags & (FC_STREAM_REMOTE_END | FC_STREAM_RESET)) == 0 &&
-	    fc_h2_remote_end(c, s))
+	if (end && !fc_h2_remote_end(c, s))
+		return;
+	take_in(c, s, set, too_large);
+	if (end && (s->flags & FC_STREAM_RESET) == 0)
 		fc_grpc_request_end(c, s);
 }
 

@@ -68,6 +68,7 @@ begin_frame(frame_sink *to)
 	    to->end && size == to->to_frame ? FC_H2_END_STREAM : 0, to->s->id);
 	fc_h2_out_add(to->c, FC_H2_HEAD);
 	to->frame_left = size;
+	to->c->work++;
 	return true;
 }
 
@@ -131,7 +132,6 @@ send_poured(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
 	}
 	s->send_window -= (int32_t)now;
 	c->send_window -= (int32_t)now;
-	c->work++;
 	if (now == size) {
 		if (last)
 			fc_h2_local_ended(c, s);

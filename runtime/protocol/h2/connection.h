@@ -202,6 +202,7 @@ struct fc_engine {
 	fc_buf block;
 	fc_hpack_decoder *decoder;
 	fc_block *pairs; /* room for metadata shown in an event */
+	fc_buf message;  /* … and for grpc-message, decoded */
 
 	/* windows */
 	int32_t recv_window, send_window; /* of the connection */
