@@ -66,6 +66,19 @@ send_request(fc_line *line, fc_client_call *call)
 	}
 }
 
+/* Rounded up to three digits, as gRPC core does: values that differ from call to call would spoil
+ * both ends' header compression. The deadline itself is kept here, to the nanosecond. */
+static uint64_t
+coarse(uint64_t ns)
+{
+	uint64_t unit = 1;
+
+	while (ns / unit >= 1000)
+		unit *= 10;
+	return ns > FC_NEVER - unit ? ns : (ns + unit - 1) / unit * unit;
+}
+
+/* What the server is told of the deadline; 0: it has passed. */
 static uint64_t
 time_left(const fc_client_call *call)
 {
@@ -74,7 +87,7 @@ time_left(const fc_client_call *call)
 	if (deadline == FC_NEVER)
 		return FC_NEVER;
 	now = fc_channel_now(call->channel);
-	return deadline > now ? deadline - now : 0;
+	return deadline > now ? coarse(deadline - now) : 0;
 }
 
 bool
