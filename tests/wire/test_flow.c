@@ -286,6 +286,23 @@ client_waits(void **state)
 	wire_run(client_waits_, true);
 }
 
+static void
+client_ends_with_a_large_message_(wire *w)
+{
+	wire_greeting(w);
+	wire_open_stream(w);
+	wire_said(w);
+	assert_int_equal(wire_send_of(w, 1, 40000, true), FC_SEND_OK);
+	wire_says(w, "DATA 1 (16384)\nDATA 1 (16384)\nDATA 1 end (7237)\n");
+}
+
+static void
+client_ends_with_a_large_message(void **state)
+{
+	(void)state;
+	wire_run(client_ends_with_a_large_message_, true);
+}
+
 /* ---- receiving ---- */
 
 SERVER(the_connection_is_credited_at_once)
@@ -440,6 +457,34 @@ a_narrow_window(void **state)
 	wire_run_unopened(a_narrow_window_, false);
 }
 
+/* The same on a stream that was open before. */
+static void
+a_window_that_narrows_(wire *w)
+{
+	static uint8_t bytes[60] = {0, 0, 0, 4, 0};
+
+	w->config.stream_window = 100;
+	wire_open(w);
+	wire_preface(w);
+	wire_call(w, 1, false);
+	wire_call(w, 3, false);
+	wire_data(w, 1, false, bytes, 50);
+	wire_data(w, 3, false, bytes, 50);
+	wire_ack(w);
+	wire_said(w);
+	wire_data(w, 1, false, bytes, 50);
+	wire_says(w, "WINDOW 1 100\n");
+	wire_data(w, 3, false, bytes, 51);
+	wire_says(w, "RST 3 FLOW_CONTROL_ERROR\n");
+}
+
+static void
+a_window_that_narrows(void **state)
+{
+	(void)state;
+	wire_run_unopened(a_window_that_narrows_, false);
+}
+
 SERVER(padding_counts)
 {
 	uint8_t bytes[256];
@@ -485,7 +530,9 @@ main(void)
 	    clean_test(empty_messages_give_no_credit_untaken),
 	    clean_test(past_the_connections_window),
 	    clean_test(a_narrow_window),
+	    clean_test(a_window_that_narrows),
 	    clean_test(padding_counts),
+	    clean_test(client_ends_with_a_large_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
