@@ -219,6 +219,22 @@ SERVER(output_is_bounded)
 	wire_sees(w, "sent 3\nsent 1\n");
 }
 
+SERVER(messages_wait_for_room_in_the_output)
+{
+	wire_greeting(w);
+	set_window(w, 0x7fffffff);
+	wire_window(w, 0, 0x7fffffff - 65535);
+	one_call(w);
+	w->hold = true;
+	while (w->engine->out.size < FC_H2_OUTPUT_MOST)
+		assert_int_equal(wire_send_of(w, 1, 16000, false), FC_SEND_OK);
+	assert_int_equal(wire_send_of(w, 1, 16000, false), FC_SEND_WAITING);
+	wire_take_output(w);
+	wire_tick(w, 1);
+	wire_sees(w, "sent 1\n");
+	assert_int_equal(wire_send_of(w, 1, 16000, false), FC_SEND_OK);
+}
+
 SERVER(an_abort_drops_what_waits)
 {
 	wire_greeting(w);
@@ -518,6 +534,7 @@ main(void)
 	    clean_test(waiting_streams_take_turns),
 	    clean_test(a_blocked_stream_stops_no_other),
 	    clean_test(output_is_bounded),
+	    clean_test(messages_wait_for_room_in_the_output),
 	    clean_test(an_abort_drops_what_waits),
 	    clean_test(an_answer_that_nobody_takes),
 	    clean_test(client_waits),
