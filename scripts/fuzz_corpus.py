@@ -56,11 +56,15 @@ def slices(bytes_, n):
     return [bytes_[i:i + n] for i in range(0, len(bytes_), n)]
 
 
-def write(role, name, habits, flags, fail, *items):
-    folder = os.path.join(ROOT, "fuzz_h2_" + role)
+def save(target, name, content):
+    folder = os.path.join(ROOT, target)
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, name), "wb") as to:
-        to.write(bytes([habits, flags, fail]) + records(*items))
+    with open(os.path.join(folder, name + ".bin"), "wb") as to:
+        to.write(content)
+
+
+def write(role, name, habits, flags, fail, *items):
+    save("fuzz_h2_" + role, name, bytes([habits, flags, fail]) + records(*items))
 
 
 def server(name, *items, habits=0, flags=0, fail=0):
@@ -138,3 +142,21 @@ client("cut-message", frame(HEADERS, 4, 1, RESPONSE), frame(DATA, 0, 1, b"\0\0\0
 client("cancel", (5, 0), (6, 1), (3, 255), reply)
 client("drain", (2, 0), reply, frame(RST, 0, 3, struct.pack(">I", 8)), frame(RST, 0, 5, struct.pack(">I", 8)), (1, 0))
 client("memory", reply, (8, 0), (3, 255), fail=14)
+
+
+def hpack(name, *blocks, most=255, fail=0, limit=128):
+    """Blocks of fuzz_hpack.c; None: the last one once more."""
+    save("fuzz_hpack", name, bytes([most, fail, limit]) +
+         b"".join(b"\0" if b is None else bytes([len(b)]) + b for b in blocks))
+
+
+hpack("request", request(), None, b"\x83\x86\xc1\xc0\xbf\xbe", None, None, None)
+hpack("literals", request(first=0), None, None, literal("a", "b", 0x10), None, None)
+hpack("response", RESPONSE, b"\x88\xbe", OK, b"\xbe", None, None)
+hpack("resize", b"\x20\x3f\xe1\x1f" + request(), b"\x20\x82", b"\xbe")
+hpack("huffman", bytes.fromhex("828684418cf1e3c2e5f23a6ba0ab90f4ff"), bytes.fromhex("828684be5886a8eb10649cbf"),
+      bytes.fromhex("828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf"), None)
+hpack("evict", *[literal("name", "v" * 200, 0x40)] * 22, b"\x7e\x01x", b"\xbe\xbf")
+hpack("too-large", *[literal("name", "v" * 100, 0x40)] * 4, b"\xbe\xbf\xc0\xc1\xbe\xbf\xc0\xc1", b"\xbe", most=4)
+hpack("many", b"\x82" * 130, None, b"\x82" * 128, None)
+hpack("memory", request(), None, None, literal("a", "b"), None, None, fail=7)

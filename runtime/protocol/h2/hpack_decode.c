@@ -167,6 +167,7 @@ unpack_value(decoding *now, const string *from, text *value)
 	return verdict;
 }
 
+/* Comes for each further field, too: there is no room for any. */
 static void
 overflow(decoding *now)
 {
@@ -256,8 +257,6 @@ insert(decoding *now, const fc_field *like, const text *name, const text *value)
 	classify(now, &entry->field, like, name, value);
 	fc_hpack_table_insert(table, entry);
 	add(now, &entry->field, entry->size);
-	if (now->too_large)
-		fc_hpack_table_settle(table);
 	return FC_HPACK_OK;
 }
 
@@ -390,8 +389,6 @@ inserting(decoding *now, const literal *found)
 		add(now, field, fc_hpack_size(name.size, value.size));
 	}
 	fc_hpack_table_clear(table);
-	if (now->too_large)
-		fc_hpack_table_settle(table);
 	return FC_HPACK_OK;
 }
 
@@ -415,11 +412,12 @@ fc_hpack_verdict
 fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc_field_set *set)
 {
 	uint32_t hash = fc_hpack_hash(block, size), generation = decoder->table.generation;
-	decoding now = {.decoder = decoder, .set = set, .at = block, .end = block + size};
+	decoding now = {.decoder = decoder, .set = set, .at = block};
 	fc_hpack_verdict verdict;
 
 	if (fc_memo_find_block(&decoder->memo, hash, generation, block, size, set))
 		return FC_HPACK_OK;
+	now.end = size != 0 ? block + size : block; /* which may then be NULL */
 	decoder->number++;
 	fc_hpack_table_settle(&decoder->table);
 	fc_arena_reset(&decoder->arena);

@@ -556,7 +556,65 @@ never_indexed_literals_are_not_kept(void **state)
 		assert_int_equal(decode(decoder, hex), FC_HPACK_OK);
 		assert_ptr_equal(metadata(0, "s", "p")->value, last + 4);
 	}
+	/* Nor is a whole block with one of them. */
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(decode(decoder, "83 10 01 73 01 70"), FC_HPACK_OK);
+		assert_ptr_equal(metadata(0, "s", "p")->value, last + 5);
+	}
 	fc_hpack_decoder_free(decoder);
+}
+
+/* The hash of long things is of samples: what differs elsewhere must not be taken for the same. */
+static void
+memos_compare_all_bytes(void **state)
+{
+	fc_hpack_decoder *decoder = fc_hpack_decoder_new(NULL, LARGE, &classifier);
+
+	(void)state;
+	for (size_t at = 0; at < 300; at++) {
+		char value[301];
+
+		memset(value, 'a', 300);
+		value[300] = 0;
+		for (int i = 0; i < 8; i++) {
+			if (i == 4)
+				value[at] = 'b';
+			built.size = 0;
+			build(0, "k", value, 300);
+			if ((at & 1) != 0) /* so that only the literal is known, not the block */
+				build(0x10, "n", "x", 1);
+			assert_int_equal(decode_built(decoder), FC_HPACK_OK);
+			metadata(0, "k", value);
+		}
+	}
+	fc_hpack_decoder_free(decoder);
+}
+
+/* What comes once costs no memory. */
+static void
+memos_wait_for_the_second_time(void **state)
+{
+	fc_pool pool;
+	fc_hpack_decoder *decoder;
+	size_t before;
+
+	(void)state;
+	fc_pool_init(&pool, LARGE);
+	decoder = fc_hpack_decoder_new(&pool, LARGE, &classifier);
+	assert_int_equal(decode(decoder, "00 01 78 01 79"), FC_HPACK_OK);
+	before = test_allocator_calls();
+	for (int i = 0; i < 90; i++) {
+		char hex[40];
+
+		snprintf(hex, sizeof hex, "83 00 01 78 02 7a %02x", 0x20 + i);
+		assert_int_equal(decode(decoder, hex), FC_HPACK_OK);
+	}
+	assert_int_equal(test_allocator_calls(), before);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(decode(decoder, "83 00 01 78 01 79"), FC_HPACK_OK);
+	assert_int_equal(test_allocator_calls(), before + 2); /* the literal, the block */
+	fc_hpack_decoder_free(decoder);
+	fc_pool_fini(&pool);
 }
 
 static int
@@ -586,6 +644,8 @@ main(void)
 	    clean_test(memo_keeps_no_updates),
 	    clean_test(literal_memo_under_pressure),
 	    clean_test(never_indexed_literals_are_not_kept),
+	    clean_test(memos_compare_all_bytes),
+	    clean_test(memos_wait_for_the_second_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, forget);
