@@ -3,7 +3,7 @@ function(farcall_compile target)
   set_target_properties(${target} PROPERTIES
     C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF C_VISIBILITY_PRESET hidden)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wpointer-arith -Wvla
-    -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wcast-qual -Wundef
+    -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wundef
     $<$<BOOL:${FARCALL_WERROR}>:-Werror>)
   if(NOT WIN32)
     target_compile_definitions(${target} PRIVATE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)

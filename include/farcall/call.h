@@ -129,9 +129,6 @@ FARCALL_API farcall_code farcall_call_fail(
 /* The client has gone, cancelled, or its deadline has passed. Any thread. */
 FARCALL_API bool farcall_call_cancelled(const farcall_call *call);
 
-/* In a handler: what follows may block. */
-FARCALL_API void farcall_block_begin(farcall_call *call);
-
 /* `fn` is called once if the call is cancelled before it ends (at once, if it already was). */
 FARCALL_API void farcall_call_on_cancel(
     farcall_call *call, void (*fn)(farcall_call *call, void *data), void *data);
@@ -140,6 +137,12 @@ FARCALL_API void farcall_call_on_cancel(
  * given. Any thread; it may come before the handler has returned, after cancel, after the server is
  * gone. The reply is packed before it returns. A second completion is logged and ignored. */
 FARCALL_API void farcall_call_complete(farcall_call *call, farcall_code code);
+
+/* Completes a unary or client-stream call with OK and `reply`, which need not be the reply that the
+ * handler was given and is packed before this returns: it may stand on the stack. Otherwise as
+ * farcall_call_complete(). In its handler too: whether that then returns FARCALL_OK or
+ * FARCALL_PENDING is the same. */
+FARCALL_API farcall_code farcall_call_send_reply(farcall_call *call, const ProtobufCMessage *reply);
 
 /* ---- what the stubs stand on ---- */
 
@@ -168,6 +171,22 @@ FARCALL_API void farcall_call_send_async(
 FARCALL_API void farcall_call_recv_async(farcall_call *call, farcall_done *done, void *data);
 FARCALL_API farcall_code farcall_call_finish(farcall_call *call, const ProtobufCMessage **reply);
 FARCALL_API void farcall_call_finish_async(farcall_call *call, farcall_done *done, void *data);
+
+/* Generated code gives callbacks the message in its own type. `thunk` is called where a
+ * farcall_done would be, with `done` as it was given: it turns `done` back into its own type and
+ * calls it. So no function is ever called through a type that it does not have, and nothing is
+ * allocated. */
+typedef void farcall_function(void);
+typedef void farcall_thunk(farcall_call *call, farcall_code code, const ProtobufCMessage *message,
+    farcall_function *done, void *data);
+
+/* farcall_call_invoke_async(), _recv_async() and _finish_async() with a thunk. */
+FARCALL_API void farcall_call_invoke_typed(farcall_call *call, const farcall_method *method,
+    const ProtobufCMessage *request, farcall_thunk *thunk, farcall_function *done, void *data);
+FARCALL_API void farcall_call_recv_typed(
+    farcall_call *call, farcall_thunk *thunk, farcall_function *done, void *data);
+FARCALL_API void farcall_call_finish_typed(
+    farcall_call *call, farcall_thunk *thunk, farcall_function *done, void *data);
 
 FARCALL_END_DECLS
 

@@ -68,8 +68,12 @@ bool fc_loop_inside(const fc_loop *loop);
 /* A loop made of a uv_loop_t: only its program can turn it. */
 bool fc_loop_is_guest(const fc_loop *loop);
 
-uint64_t fc_loop_now(const fc_loop *loop); /* ns, monotonic; read once a turn, after the poll */
-uint64_t fc_loop_clock(fc_loop *loop);     /* the same, read now */
+/* Differs from turn to turn, for what is bounded by the turn. */
+uint64_t fc_loop_turn_number(const fc_loop *loop);
+
+/* ns, monotonic; read once a turn, after the poll; between turns, read now */
+uint64_t fc_loop_now(const fc_loop *loop);
+uint64_t fc_loop_clock(fc_loop *loop); /* the same, read now */
 fc_pool *fc_loop_pool(fc_loop *loop);
 uv_loop_t *fc_loop_uv(fc_loop *loop);
 
@@ -83,6 +87,25 @@ void fc_loop_ready(fc_loop *loop, fc_task *task);
 /* Runs when the ready tasks are done, and between them after 16 of them or 200 µs: connections
  * write then, so that the first reply does not wait for the last. */
 void fc_loop_flush_later(fc_loop *loop, fc_task *task);
+
+/* To be said first in a callback of libuv: the poll has returned, so the time is read anew, and
+ * posts need not wake the loop. */
+void fc_loop_awake(fc_loop *loop);
+
+/* While more keep it than don't, a loop made of a uv_loop_t holds uv_run(). Sockets, timers and
+ * look-ups do so by themselves; for what hangs on no handle of libuv's. */
+void fc_loop_keep(fc_loop *loop, bool on);
+
+/* The calling thread becomes the owner in the middle of a turn whose thread is inside a task, and
+ * ends that turn. The other thread, when its task returns, leaves the loop alone; it must not touch
+ * the loop inside the task either. The caller sees to it that it was stopped there (by the exchange
+ * of a word that the task owns), and that it is not its own turn. Not for a loop made of a
+ * uv_loop_t. */
+void fc_loop_take(fc_loop *loop);
+
+/* In a child made by fork(): parts what is polled from the parent's. To be said before a descriptor
+ * of the loop is closed; cheap. A turn says it by itself. */
+void fc_loop_after_fork(fc_loop *loop);
 
 /* Any thread: runs as a ready task in the next turn, and wakes the loop if it sleeps. The task must
  * not be queued already. */

@@ -1,42 +1,80 @@
 /*
- * replay.c: runs a fuzz target over files, where libFuzzer is not in use: the committed corpus as
- * an ordinary test, or one input that someone wants to look at.
+ * replay.c: the main of a fuzzer where there is no libFuzzer: runs the files that are named, such
+ * as a crash found elsewhere; then as many random changes of them as FARCALL_TEST_ROUNDS (1) says,
+ * in thousands. Without files it begins with a few bytes.
  */
-#include "tests/fuzz/fuzz_engine.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/support/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static int
-replay(const char *name)
+#define MOST 65536
+
+static uint8_t bytes[MOST];
+
+static size_t
+read_file(const char *path)
 {
-	static uint8_t bytes[1 << 20];
-	FILE *file = fopen(name, "rb");
-	uint8_t *exact;
+	FILE *file = fopen(path, "rb");
 	size_t size;
 
 	if (file == NULL) {
-		perror(name);
-		return 1;
+		fprintf(stderr, "%s: cannot be opened\n", path);
+		exit(2);
 	}
 	size = fread(bytes, 1, sizeof bytes, file);
 	fclose(file);
-	exact = (uint8_t *)malloc(size + (size == 0));
-	if (exact == NULL)
-		return 1;
-	memcpy(exact, bytes, size);
-	LLVMFuzzerTestOneInput(exact, size);
-	free(exact);
-	return 0;
+	return size;
+}
+
+static size_t
+change(test_random *random, size_t size)
+{
+	uint32_t n = test_random_below(random, 4) + 1;
+
+	for (; n > 0; n--) {
+		size_t at = test_random_below(random, (uint32_t)size + 1);
+
+		if (at == size && size < MOST)
+			size++;
+		else if (test_random_below(random, 16) == 0)
+			size = at;
+		if (at < size)
+			bytes[at] = (uint8_t)test_random_below(random, 256);
+	}
+	return size;
+}
+
+static void
+run(size_t size)
+{
+	uint8_t *copy = (uint8_t *)malloc(size + (size == 0)); /* so that overruns are seen */
+
+	if (copy == NULL)
+		abort();
+	memcpy(copy, bytes, size);
+	LLVMFuzzerTestOneInput(copy, size);
+	free(copy);
 }
 
 int
 main(int argc, char **argv)
 {
-	int wrong = argc < 2;
+	const char *rounds = getenv("FARCALL_TEST_ROUNDS");
+	unsigned long n = 1000 * (rounds != NULL ? strtoul(rounds, NULL, 10) : 1);
+	test_random random;
 
-	for (int i = 1; i < argc; i++)
-		wrong |= replay(argv[i]);
-	printf("%d inputs\n", argc - 1);
-	return wrong;
+	test_random_seed(&random, 1);
+	for (int i = argc > 1 ? 1 : 0; i < argc; i++) {
+		size_t size = i == 0 ? 0 : read_file(argv[i]);
+
+		run(size);
+		for (unsigned long j = 0; j < n; j++) {
+			size = change(&random, size);
+			run(size);
+		}
+	}
+	return 0;
 }

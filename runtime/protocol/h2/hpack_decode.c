@@ -362,7 +362,8 @@ passing(decoding *now, const literal *found)
 		return FC_HPACK_NO_MEMORY;
 	size = fc_hpack_size(name.size, value.size);
 	add(now, field, size);
-	if (may_keep)
+	/* A time-out changes from call to call, and is read quickly. */
+	if (may_keep && field->token != FC_TOKEN_GRPC_TIMEOUT)
 		fc_memo_keep_literal(&decoder->memo, hash,
 		    found->dynamic ? decoder->table.generation : 0, decoder->number, found->start,
 		    key_size, field, size);
@@ -408,6 +409,14 @@ one_field(decoding *now)
 	return found.insert ? inserting(now, &found) : passing(now, &found);
 }
 
+/* Such a block will hardly come again. */
+static bool
+says_passing_timeout(const fc_field_set *set)
+{
+	return (set->says & FC_SAYS(FC_TOKEN_GRPC_TIMEOUT)) != 0 &&
+	    (set->known[FC_TOKEN_GRPC_TIMEOUT]->flags & FC_FIELD_LITERAL) != 0;
+}
+
 fc_hpack_verdict
 fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc_field_set *set)
 {
@@ -432,7 +441,8 @@ fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc
 	if (now.too_large)
 		return FC_HPACK_TOO_LARGE;
 	set->list_size = decoder->max_list - now.room;
-	if (decoder->table.generation == generation && size != 0 && !now.secret)
+	if (decoder->table.generation == generation && size != 0 && !now.secret &&
+	    !says_passing_timeout(set))
 		fc_memo_keep_block(&decoder->memo, hash, generation, block, size, set);
 	return FC_HPACK_OK;
 }

@@ -1,0 +1,41 @@
+/*
+ * farcall-bench-server --port N: serves bench.EchoService on 127.0.0.1, for load generators.
+ * SIGTERM ends it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.farcall.h"
+
+static farcall_code
+echo(farcall_call *call, const Bench__EchoMsg *request, Bench__EchoMsg *reply)
+{
+	(void)call;
+	reply->payload = request->payload;
+	return FARCALL_OK;
+}
+
+static const struct bench_echo_service service = {.echo = echo};
+
+int
+main(int argc, char **argv)
+{
+	farcall_server *server;
+	char address[32];
+	farcall_code rc;
+
+	if (argc != 3 || strcmp(argv[1], "--port") != 0) {
+		fprintf(stderr, "usage: farcall-bench-server --port N\n");
+		return 2;
+	}
+	snprintf(address, sizeof address, "127.0.0.1:%d", atoi(argv[2]));
+	server = farcall_server_new();
+	farcall_server_stop_on_signals(server);
+	bench_echo_service__register(server, &service, NULL);
+	farcall_server_bind(server, address);
+	if ((rc = farcall_server_listen(server)))
+		fprintf(stderr, "farcall-bench-server: %s\n", farcall_server_error(server));
+	farcall_server_free(server);
+	return rc != FARCALL_OK;
+}

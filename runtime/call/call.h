@@ -1,0 +1,125 @@
+/*
+ * call.h: what both sides' calls have in common: memory, metadata, the outcome, references. The
+ * server's and the client's call each begin with it; what differs goes through fc_call_ops.
+ *
+ * Who may touch what: see the groups of struct farcall_call. "The holder" is whoever has the call
+ * now: the thread that prepares it, then the owner of its loop, the handler while it runs, and
+ * again the thread that reads the answer. It passes on by queues that order memory.
+ */
+#ifndef FC_CALL_CALL_H
+#define FC_CALL_CALL_H
+
+#include "runtime/base/arena.h"
+#include "runtime/base/atomic.h"
+#include "runtime/base/list.h"
+#include "runtime/call/metadata.h"
+
+#include <farcall/call.h>
+
+/* Bytes that a call's memory may take for messages of at most `max_message` bytes on the wire. */
+#define FC_CALL_MEMORY(max_message) ((size_t)(max_message)*8 + 65536)
+#define FC_CALL_KEPT ((size_t)1 << 20) /* metadata, texts, farcall_call_keep() */
+
+typedef struct fc_call_ops {
+	bool server;
+
+	/* Any thread; the call has not been freed. Ends it, if it has not ended. */
+	void (*cancel)(farcall_call *call);
+
+	/* The last farcall_call_free() by the program, before the reference is dropped. */
+	void (*let_go)(farcall_call *call);
+
+	/* The last reference is gone; any thread. Gives the memory back. */
+	void (*destroy)(farcall_call *call);
+
+	/* "ipv4:…" of the other side, "" if not known. */
+	const char *(*peer)(const farcall_call *call);
+	bool (*peer_ids)(const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid);
+} fc_call_ops;
+
+struct farcall_call {
+	/* constant from birth, or from the start of the call on */
+	const fc_call_ops *ops;
+	const farcall_method *method; /* NULL until known */
+	void *self;                   /* server: of the service */
+	uint64_t deadline;            /* ns of the monotonic clock, FC_NEVER: none */
+	uint64_t (*clock)(void);      /* what deadline is measured by */
+
+	/* any thread */
+	fc_refs refs;
+	fc_refs users; /* who must call farcall_call_free() yet */
+	atomic_bool cancelled;
+	fc_spin lock;
+	struct { /* under `lock` */
+		void (*on_cancel)(farcall_call *call, void *data);
+		void *data;
+	} hook;
+	fc_list children; /* under `lock`: fc_child */
+	bool childless;   /* under `lock`: ended or cancelled; takes no more children */
+
+	/* the holder */
+	fc_arena in;   /* the message received */
+	fc_arena out;  /* the message being built */
+	fc_arena kept; /* metadata, texts, what the user keeps */
+	farcall_metadata received, trailers;
+	fc_pairs head, tail; /* to be sent */
+	bool head_sent;
+	bool started; /* settings are closed */
+	bool doomed;  /* server: the library itself has failed the call: the handler's OK does not
+	                 count */
+
+	/* the outcome: written by the holder, sticky */
+	farcall_code code;
+	farcall_cause cause;
+	const char *error;          /* "NOT_FOUND: no such row" */
+	const char *status_message; /* "no such row" */
+};
+
+/* The place of a call among its parent's children. */
+typedef struct fc_child {
+	fc_list in_parent;    /* under the parent's lock */
+	farcall_call *parent; /* a reference; NULL: none */
+	farcall_call *call;   /* itself */
+} fc_child;
+
+/* The memory that is lent to the call's arenas, so that small calls take none from the pool. */
+typedef struct fc_call_memory {
+	uint8_t in[1024], out[768], kept[512];
+} fc_call_memory;
+
+/* Everything but ops' own, in new memory; `memory` may be NULL. */
+void fc_call_init(farcall_call *call, const fc_call_ops *ops, fc_pool *pool, size_t max_message,
+    fc_call_memory *memory);
+void fc_call_fini(farcall_call *call); /* gives the arenas back */
+
+/* The same, in the memory of a call of the same ops and pool, after its fini. */
+void fc_call_renew(farcall_call *call, size_t max_message);
+
+void fc_call_drop(farcall_call *call); /* one reference less */
+
+/* The outcome, if there is none yet: the first failure sticks. `message` (may be NULL) is copied.
+ * Answers the outcome that stands. */
+farcall_code fc_call_settle(
+    farcall_call *call, farcall_code code, farcall_cause cause, const char *message, size_t size);
+farcall_code fc_call_settle_error(farcall_call *call, const fc_error *error);
+
+/* Misuse by the program: a log line, and FAILED_PRECONDITION: on a client's call it sticks. */
+farcall_code fc_call_misuse(farcall_call *call, const char *what);
+
+/* An arena of the call has refused: RESOURCE_EXHAUSTED. */
+void fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena);
+
+/* The child ends with its parent at the latest: it is cancelled when the parent is cancelled or
+ * ends. Any thread. false: the parent has ended already. */
+bool fc_call_adopt(fc_child *child);
+
+/* The child has ended: lets go of the parent. Harmless without one. */
+void fc_call_leave(fc_child *child);
+
+/* The call has ended: so have its children. Also part of fc_call_mark_cancelled(). */
+void fc_call_end_children(farcall_call *call);
+
+/* Marks the call cancelled and runs the user's on_cancel hook, once. */
+void fc_call_mark_cancelled(farcall_call *call);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * metadata.h: lists of key and value. What is received is copied into the call's memory, names and
+ * values ended by a NUL, "-bin" values decoded; what is to be sent is checked and copied.
+ */
+#ifndef FC_CALL_METADATA_H
+#define FC_CALL_METADATA_H
+
+#include "runtime/base/arena.h"
+#include "runtime/base/error.h"
+#include "runtime/protocol/protocol.h"
+
+#include <farcall/call.h>
+
+typedef struct fc_metadata_item {
+	const char *key, *value;
+	size_t size;
+	bool binary;
+} fc_metadata_item;
+
+struct farcall_metadata {
+	size_t n;
+	const fc_metadata_item *items;
+};
+
+/* To be sent; pairs lie in the arena. */
+typedef struct fc_pairs {
+	size_t n, room;
+	fc_pair *at;
+} fc_pairs;
+
+#define FC_PAIRS_MOST 128u /* pairs that a call sends in one list */
+
+/* Copies what arrived. Values that are no base64 are dropped with a log line (a peer must not be
+ * able to fail a call by them). false: the arena is at its cap or out of memory. */
+bool fc_metadata_receive(
+    farcall_metadata *metadata, fc_arena *arena, size_t n, const fc_pair *pairs);
+
+/* Appends a checked copy. `binary`: any bytes under a "-bin" key. */
+farcall_code fc_pairs_add(fc_pairs *pairs, fc_arena *arena, const char *key, const void *value,
+    size_t size, bool binary, fc_error *error);
+
+#endif

@@ -1,0 +1,292 @@
+/*
+ * dispatch.c: from the engine's events to handlers. A request is unpacked while its bytes are
+ * there; its handler runs later in the turn, as a task, outside every event. So a handler may do
+ * anything to its server but free it.
+ */
+#include "server/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static fc_server_conn *
+conn_of(void *owner)
+{
+	return FC_CONTAINER(owner, fc_server_conn, conn);
+}
+
+static fc_server_call *
+call_of(fc_stream *stream)
+{
+	return (fc_server_call *)stream->user;
+}
+
+/* ---- paths ---- */
+
+const void *
+fc_dispatch_lookup(void *owner, const char *path, size_t size)
+{
+	const fc_server_conn *conn = conn_of(owner);
+	const fc_route *route = fc_routes_find(conn->server, path, size);
+
+	if (route == NULL || (route->service->endpoints >> conn->endpoint->index & 1) == 0)
+		return NULL;
+	return route;
+}
+
+/* ---- refusals: calls that never become one ---- */
+
+static void
+refuse(fc_server_conn *conn, fc_stream *stream, farcall_code code, const char *text)
+{
+	fc_tail tail = {.code = code, .message = {text, strlen(text)}};
+	const fc_engine_ops *ops = conn->conn.ops;
+
+	ops->send_tail(conn->conn.engine, stream, &tail);
+	ops->release(conn->conn.engine, stream);
+	fc_conn_touch(&conn->conn);
+}
+
+static void
+refuse_path(fc_server_conn *conn, fc_stream *stream, const fc_head *head)
+{
+	char text[200];
+	int size = (int)FC_MIN(head->path.size, 120);
+
+	snprintf(text, sizeof text, "no method %.*s on this server", size, head->path.at);
+	refuse(conn, stream, FARCALL_UNIMPLEMENTED, text);
+}
+
+/* NULL: there is room for one more call; else what is exhausted. */
+static const char *
+overloaded(const farcall_server *server, const farcall_service *service)
+{
+	if (server->n_calls >= server->max_calls)
+		return "the server has reached its limit of calls";
+	if (service->max_calls != 0 && service->n_calls >= service->max_calls)
+		return "the service has reached its limit of calls";
+	return NULL;
+}
+
+/* ---- a call arrives ---- */
+
+static uint64_t
+deadline_of(fc_loop *loop, uint64_t timeout_ns)
+{
+	uint64_t now = fc_loop_now(loop);
+
+	return timeout_ns < FC_NEVER - now ? now + timeout_ns : FC_NEVER;
+}
+
+void
+fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
+{
+	fc_server_conn *conn = conn_of(owner);
+	farcall_server *server = conn->server;
+	const fc_route *route = (const fc_route *)head->method;
+	fc_server_call *call;
+	const char *why;
+
+	if (route == NULL) {
+		refuse_path(conn, stream, head);
+		return;
+	}
+	why = overloaded(server, route->service);
+	call = why == NULL ? fc_server_call_new(conn, route->service) : NULL;
+	if (call == NULL) {
+		refuse(
+		    conn, stream, FARCALL_RESOURCE_EXHAUSTED, why != NULL ? why : "out of memory");
+		return;
+	}
+	call->stream = stream;
+	call->call.method = route->method;
+	call->call.self = route->service->self;
+	stream->user = call;
+	stream->max_message = route->service->max_message;
+	if (head->timeout_ns != FC_NEVER) {
+		call->call.deadline = deadline_of(server->loop, head->timeout_ns);
+		fc_list_append(&server->fresh, &call->in_fresh);
+		fc_loop_flush_later(server->loop, &server->arm);
+	}
+	if (!fc_metadata_receive_shared(&conn->memo, &call->call.received, &call->shared,
+	        &call->call.kept, head->n_metadata, head->metadata))
+		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
+		    "no memory for the request's metadata");
+	else if (route->method->shape != FARCALL_UNARY)
+		fc_reply_failure(call, FARCALL_UNIMPLEMENTED, FARCALL_CAUSE_NONE,
+		    "streams are not part of this version of the server");
+}
+
+void
+fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
+{
+	fc_server_conn *conn = conn_of(owner);
+	fc_server_call *call = call_of(stream);
+	fc_guard_limits limits = fc_guard_defaults;
+	farcall_code code;
+	fc_error error;
+
+	conn->conn.ops->taken(conn->conn.engine, stream, size);
+	if (call->request != NULL) {
+		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
+		    "a second request message in a unary call");
+		return;
+	}
+	error.code = FARCALL_OK;
+	limits.memory = call->call.in.most;
+	code = fc_unpack(call->call.method->request, bytes, size, &limits, &call->call.in,
+	    &call->request, &error);
+	if (code != FARCALL_OK)
+		fc_reply_failure(call, code, error.cause, error.text);
+}
+
+/* ---- the handler ---- */
+
+static bool
+make_reply(fc_server_call *call)
+{
+	const ProtobufCMessageDescriptor *descriptor = call->call.method->reply;
+
+	call->reply =
+	    (ProtobufCMessage *)fc_arena_alloc(&call->call.out, descriptor->sizeof_message);
+	if (call->reply == NULL)
+		return false;
+	descriptor->message_init(call->reply);
+	return true;
+}
+
+static farcall_code
+run_handler(fc_server_call *call)
+{
+	const farcall_method *method = call->call.method;
+	const farcall_service *service = call->service;
+
+	if (method->ops_offset + sizeof(void (*)(void)) > service->ops_size)
+		return farcall_call_fail(&call->call, FARCALL_UNIMPLEMENTED,
+		    "%s is not implemented by this server", method->path);
+	if (!make_reply(call)) {
+		fc_call_doom_by_memory(&call->call, &call->call.out);
+		return call->call.code;
+	}
+	return method->dispatch(&call->call, service->ops, call->request, call->reply);
+}
+
+/* The second task of a call that was completed later: the answer is packed already. */
+static void
+send_completion(fc_task *task)
+{
+	fc_server_call *call = FC_CONTAINER(task, fc_server_call, task);
+
+	fc_reply(call, call->result);
+	fc_reply_finish(call);
+}
+
+/* The handler has returned `*code`. Answers whether the call ends now, with which code; else
+ * whoever completes it will post send_completion(). */
+static bool
+returned(fc_server_call *call, farcall_code *code)
+{
+	bool pending = *code == FARCALL_PENDING;
+	unsigned now = FC_PHASE_RETURNED | (pending ? 0 : FC_PHASE_TAKEN), before = 0;
+
+	if (FARCALL_LIKELY(atomic_compare_exchange_strong(&call->phase, &before, now)))
+		return !pending;
+	before = atomic_fetch_or(&call->phase, now);
+	if (!pending && *code != FARCALL_OK)
+		fc_call_misuse(
+		    &call->call, "a handler completed its call, then returned a failure");
+	*code = call->result;
+	return (before & FC_PHASE_COMPLETED) != 0;
+}
+
+static void
+handle(fc_task *task)
+{
+	fc_server_call *call = FC_CONTAINER(task, fc_server_call, task);
+	farcall_code code;
+
+	if (call->stream == NULL) { /* cancelled while it waited for its turn */
+		fc_reply_finish(call);
+		return;
+	}
+	call->task.run = send_completion;
+	code = run_handler(call);
+	if (!returned(call, &code))
+		return;
+	fc_reply(call, code);
+	fc_reply_finish(call);
+}
+
+void
+fc_dispatch_half_close(void *owner, fc_stream *stream)
+{
+	fc_server_conn *conn = conn_of(owner);
+	fc_server_call *call = call_of(stream);
+
+	if (call->request == NULL) {
+		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
+		    "no request message in a unary call");
+		return;
+	}
+	call->half_closed = true;
+	call->task.run = handle;
+	fc_loop_ready(conn->conn.loop, &call->task);
+}
+
+/* ---- the end, otherwise ---- */
+
+void
+fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort)
+{
+	fc_server_call *call = call_of(stream);
+
+	(void)owner;
+	(void)abort;
+	fc_reply_lost(call);
+}
+
+void
+fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
+{
+	const fc_tail tail = {.code = code, .message = {why, strlen(why)}};
+
+	fc_list_each (item, following, &conn->calls) {
+		fc_server_call *call = FC_CONTAINER(item, fc_server_call, in_conn);
+
+		if (conn->conn.engine != NULL)
+			conn->conn.ops->send_tail(conn->conn.engine, call->stream, &tail);
+		fc_reply_lost(call);
+	}
+}
+
+/* ---- deadlines ---- */
+
+static void
+on_deadline(fc_timer *timer)
+{
+	static const char text[] = "the deadline has passed";
+	fc_server_call *call = FC_CONTAINER(timer, fc_server_call, deadline);
+	const fc_tail tail = {
+	    .code = FARCALL_DEADLINE_EXCEEDED, .message = {text, sizeof text - 1}};
+	fc_server_conn *conn = call->conn;
+
+	conn->conn.ops->send_tail(conn->conn.engine, call->stream, &tail);
+	fc_conn_touch(&conn->conn);
+	fc_reply_lost(call);
+}
+
+/* End of a turn: watches the deadline of calls that were not answered in the turn they came. */
+void
+fc_dispatch_arm(fc_task *task)
+{
+	farcall_server *server = FC_CONTAINER(task, farcall_server, arm);
+	fc_list *item;
+
+	while ((item = fc_list_pop(&server->fresh)) != NULL) {
+		fc_server_call *call = FC_CONTAINER(item, fc_server_call, in_fresh);
+
+		fc_timer_init(&call->deadline, on_deadline);
+		if (!fc_timer_start(server->loop, &call->deadline, call->call.deadline))
+			fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED,
+			    FARCALL_CAUSE_OUT_OF_MEMORY, "no memory for the call's deadline");
+	}
+}

@@ -1,0 +1,229 @@
+/*
+ * internal.h: the server's room. A server has two parts in one object: what the program sets up,
+ * and what the owner of its loop runs. References keep it: the program's handle, each connection,
+ * and the loop's thread; a pending call keeps its connection.
+ */
+#ifndef FC_SERVER_INTERNAL_H
+#define FC_SERVER_INTERNAL_H
+
+#include "runtime/base/atomic.h"
+#include "runtime/base/list.h"
+#include "runtime/call/call.h"
+#include "runtime/call/conn.h"
+#include "runtime/call/marshal.h"
+#include "runtime/call/memo.h"
+#include "runtime/loop/signals.h"
+#include "runtime/loop/thread.h"
+#include "runtime/transport/registry.h"
+
+#include <farcall/server.h>
+
+#define FC_SERVER_SIGNAL_GRACE_MS 30000
+#define FC_SERVER_ENDPOINTS_MOST 64
+#define FC_SERVER_KEEP_CALLS 1024 /* call objects kept for the next calls */
+
+/* Where the task that stops is. A server that ends while the task is in the mail is freed by the
+ * task. */
+enum fc_stop_post { FC_STOP_NOT_POSTED, FC_STOP_POSTED, FC_STOP_FREES };
+
+typedef enum fc_server_state {
+	FC_SERVER_SETUP,
+	FC_SERVER_RUNNING,
+	FC_SERVER_STOPPING,
+	FC_SERVER_STOPPED
+} fc_server_state;
+
+struct farcall_service {
+	fc_list in_server;
+	farcall_server *server;
+	const farcall_interface *iface;
+	void *ops; /* our copy of the handlers */
+	size_t ops_size;
+	void *self;
+	size_t max_calls, max_message; /* 0: the server's */
+	size_t n_calls;                /* loop's owner */
+	fc_list allowed;               /* fc_name; empty: every endpoint */
+	uint64_t endpoints; /* bit i: reachable at the endpoint with index i; from start on */
+};
+
+typedef struct fc_name {
+	fc_list in_list;
+	char text[];
+} fc_name;
+
+struct farcall_endpoint {
+	fc_list in_server;
+	farcall_server *server;
+	unsigned index;
+	char *name;    /* NULL: none */
+	char *address; /* as given to bind */
+	bool insecure; /* plaintext beyond this host is allowed */
+	fc_listener *listener;
+	fc_list records; /* fc_published */
+};
+
+/* A registry that the program named, and a record of ours in one. */
+typedef struct fc_registry {
+	fc_list in_server;
+	char dir[];
+} fc_registry;
+
+typedef struct fc_published {
+	fc_list in_server;
+	fc_record *record;
+} fc_published;
+
+typedef struct fc_route {
+	const farcall_method *method;
+	farcall_service *service;
+} fc_route;
+
+struct farcall_server {
+	fc_refs refs;
+	bool nil; /* the shared object that stands for "out of memory" */
+
+	/* set-up: the program's thread, until start */
+	fc_error error;
+	size_t max_connections, max_calls, max_message, max_metadata;
+	bool on_signals;
+	bool lent; /* the loop is the program's */
+	fc_list services, endpoints, registries;
+	unsigned n_endpoints;
+	fc_loop *loop;
+
+	/* the loop's owner, from start on */
+	fc_engine_config config;
+	fc_route *routes; /* sorted by path */
+	size_t n_routes;
+	fc_list conns;
+	size_t n_conns, n_calls;
+	bool paused; /* accepting, for max_connections */
+	fc_list published;
+	fc_list fresh;    /* calls whose deadline is not watched yet */
+	fc_task arm;      /* watches them at the end of the turn */
+	fc_timer renewal; /* of the records */
+	fc_timer grace;   /* after stop */
+	fc_signals signals;
+
+	/* free call objects, under `calls_lock` */
+	fc_spin calls_lock;
+	struct fc_server_call *free_calls;
+	size_t n_free_calls;
+
+	/* any thread */
+	atomic_int state;            /* fc_server_state; written by the loop's owner */
+	atomic_int stop_posted;      /* fc_stop_post */
+	_Atomic uint64_t stop_grace; /* ms; FC_NEVER: no stop was asked for */
+	_Atomic(fc_loop *) running;  /* where a stop is posted */
+	fc_task stop;
+
+	/* under `lock` */
+	fc_mutex lock;
+	fc_cond stopped;
+	bool closed; /* nothing may be posted to the loop any more */
+	bool has_thread;
+	fc_thread thread;
+};
+
+typedef struct fc_server_conn {
+	fc_conn conn;
+	fc_list in_server;
+	fc_refs refs; /* until it is closed, and of each call */
+	farcall_server *server;
+	farcall_endpoint *endpoint;
+	fc_list calls; /* fc_server_call, those that have a stream */
+	fc_metadata_memo memo;
+	fc_peer peer;
+} fc_server_conn;
+
+/* Steps of a call that is completed later. Whoever sets the second of the two sends the answer. */
+enum { FC_PHASE_RETURNED = 1, FC_PHASE_COMPLETED = 2, FC_PHASE_TAKEN = 4 };
+
+typedef struct fc_server_call {
+	farcall_call call; /* first */
+
+	/* the loop's owner */
+	fc_server_conn *conn; /* a reference */
+	fc_stream *stream;    /* NULL: the wire has ended it */
+	farcall_service *service;
+	fc_list in_conn, in_fresh;
+	fc_timer deadline;
+	fc_task task; /* runs the handler; then sends the completion */
+	ProtobufCMessage *request;
+	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
+	bool half_closed;
+
+	/* the handler, then whoever completes the call */
+	ProtobufCMessage *reply;
+	atomic_uint phase;
+	farcall_code result;
+	fc_block *packed; /* the reply, when it is packed before the loop's owner sends it */
+	fc_text packed_text;
+
+	struct fc_server_call *next_free;
+	fc_call_memory memory;
+} fc_server_call;
+
+/* server.c */
+void fc_server_hold(farcall_server *server);
+void fc_server_drop(farcall_server *server);
+void fc_server_destroy(farcall_server *server); /* no reference is left */
+farcall_code fc_server_fail(farcall_server *server, const fc_error *error);
+
+/* Set-up is still open: true; else FAILED_PRECONDITION sticks, with the name of the step. */
+bool fc_server_in_setup(farcall_server *server, const char *step);
+
+/* service.c */
+extern farcall_service fc_nil_service;
+farcall_code fc_routes_make(farcall_server *server, fc_error *error);
+const fc_route *fc_routes_find(const farcall_server *server, const char *path, size_t size);
+void fc_service_free(farcall_service *service);
+
+/* endpoint.c */
+extern farcall_endpoint fc_nil_endpoint;
+farcall_code fc_endpoints_check(farcall_server *server, fc_error *error);
+farcall_code fc_endpoints_start(farcall_server *server, fc_error *error);
+void fc_endpoints_pause(farcall_server *server, bool pause);
+void fc_endpoints_close(farcall_server *server);
+void fc_endpoint_free(farcall_endpoint *endpoint);
+
+/* accept.c */
+void fc_server_on_accept(void *endpoint, fc_accepted *accepted);
+void fc_server_conn_drop(fc_server_conn *conn);
+extern const fc_conn_events fc_server_conn_events;
+
+/* dispatch.c: events of calls */
+const void *fc_dispatch_lookup(void *owner, const char *path, size_t size);
+void fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head);
+void fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size);
+void fc_dispatch_half_close(void *owner, fc_stream *stream);
+void fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort);
+void fc_dispatch_arm(fc_task *task);
+
+/* Ends every call of the connection on the wire; what pends is cancelled and goes on without it. */
+void fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why);
+
+/* reply.c */
+void fc_reply(fc_server_call *call, farcall_code code); /* sends it, if the wire is still there */
+void fc_reply_failure(
+    fc_server_call *call, farcall_code code, farcall_cause cause, const char *text);
+
+/* The wire has ended the call. It is cancelled; one that has reached its handler, or waits for it,
+ * goes on without a stream, another is finished. */
+void fc_reply_lost(fc_server_call *call);
+void fc_reply_finish(fc_server_call *call); /* the library's own reference goes */
+extern const fc_call_ops fc_server_call_ops;
+void fc_server_calls_free(farcall_server *server);
+fc_server_call *fc_server_call_new(fc_server_conn *conn, farcall_service *service);
+
+/* publish.c */
+farcall_code fc_publish_all(farcall_server *server, fc_error *error);
+void fc_publish_withdraw(farcall_server *server);
+
+/* drain.c */
+void fc_server_stop_task(fc_task *task);
+void fc_server_on_signal(fc_signals *signals);
+void fc_server_on_grace(fc_timer *timer);
+void fc_server_check_drained(farcall_server *server); /* the last connection may have gone */
+
+#endif

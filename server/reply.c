@@ -1,0 +1,377 @@
+/*
+ * reply.c: a server's call: its object, its answer, and its end. The answer is packed straight into
+ * the connection's frames by the loop's owner; only a call that is completed from another thread
+ * packs first and posts.
+ */
+#include "server/internal.h"
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- objects ---- */
+
+static fc_server_call *
+take_free(farcall_server *server)
+{
+	fc_server_call *call;
+
+	fc_spin_lock(&server->calls_lock);
+	call = server->free_calls;
+	if (call != NULL) {
+		server->free_calls = call->next_free;
+		server->n_free_calls--;
+	}
+	fc_spin_unlock(&server->calls_lock);
+	return call;
+}
+
+static void
+give_free(farcall_server *server, fc_server_call *call)
+{
+	bool keep;
+
+	fc_spin_lock(&server->calls_lock);
+	keep = server->n_free_calls < FC_SERVER_KEEP_CALLS;
+	if (keep) {
+		call->next_free = server->free_calls;
+		server->free_calls = call;
+		server->n_free_calls++;
+	}
+	fc_spin_unlock(&server->calls_lock);
+	if (!keep)
+		fc_free(call);
+}
+
+void
+fc_server_calls_free(farcall_server *server)
+{
+	while (server->free_calls != NULL) {
+		fc_server_call *call = server->free_calls;
+
+		server->free_calls = call->next_free;
+		fc_free(call);
+	}
+}
+
+static uint64_t
+real_clock(void)
+{
+	return uv_hrtime();
+}
+
+fc_server_call *
+fc_server_call_new(fc_server_conn *conn, farcall_service *service)
+{
+	farcall_server *server = conn->server;
+	fc_server_call *call = take_free(server);
+
+	if (call != NULL) {
+		fc_call_renew(&call->call, service->max_message);
+	} else {
+		call = (fc_server_call *)fc_malloc(sizeof *call);
+		if (call == NULL)
+			return NULL;
+		fc_call_init(&call->call, &fc_server_call_ops, server->config.pool,
+		    service->max_message, &call->memory);
+	}
+	call->call.clock = real_clock;
+	fc_refs_hold(&conn->refs);
+	call->conn = conn;
+	call->stream = NULL;
+	call->service = service;
+	fc_list_append(&conn->calls, &call->in_conn);
+	fc_list_init(&call->in_fresh);
+	call->deadline.at = 0;
+	call->task.queued = false;
+	call->request = call->reply = NULL;
+	call->shared = NULL;
+	call->half_closed = false;
+	atomic_init(&call->phase, 0);
+	call->result = FARCALL_OK;
+	call->packed = NULL;
+	server->n_calls++;
+	service->n_calls++;
+	return call;
+}
+
+static void
+destroy(farcall_call *base)
+{
+	fc_server_call *call = (fc_server_call *)base;
+	fc_server_conn *conn = call->conn;
+
+	if (call->packed != NULL)
+		fc_pool_put(conn->server->config.pool, call->packed);
+	fc_shared_metadata_drop(call->shared);
+	fc_call_fini(base);
+	give_free(conn->server, call);
+	fc_server_conn_drop(conn);
+}
+
+/* Off the wire, the connection's list and the timers. */
+static void
+detach(fc_server_call *call)
+{
+	fc_conn *conn = &call->conn->conn;
+
+	if (call->stream == NULL)
+		return;
+	if (conn->engine != NULL)
+		conn->ops->release(conn->engine, call->stream);
+	call->stream = NULL;
+	fc_list_remove(&call->in_conn);
+	fc_list_remove(&call->in_fresh);
+	if (call->deadline.at != 0)
+		fc_timer_stop(conn->loop, &call->deadline);
+}
+
+void
+fc_reply_finish(fc_server_call *call)
+{
+	fc_call_end_children(&call->call);
+	call->conn->server->n_calls--;
+	call->service->n_calls--;
+	fc_call_drop(&call->call);
+}
+
+void
+fc_reply_lost(fc_server_call *call)
+{
+	bool in_handler = call->half_closed;
+
+	detach(call);
+	fc_call_mark_cancelled(&call->call);
+	if (!in_handler)
+		fc_reply_finish(call);
+}
+
+/* ---- answers ---- */
+
+static void
+send_failure(fc_server_call *call, farcall_code code, const char *text)
+{
+	const fc_tail tail = {.code = code,
+	    .message = {text, strlen(text)},
+	    .n_metadata = call->call.tail.n,
+	    .metadata = call->call.tail.at};
+	fc_conn *conn = &call->conn->conn;
+
+	if (call->call.head.n != 0)
+		conn->ops->send_head(
+		    conn->engine, call->stream, call->call.head.n, call->call.head.at);
+	conn->ops->send_tail(conn->engine, call->stream, &tail);
+}
+
+void
+fc_reply_failure(fc_server_call *call, farcall_code code, farcall_cause cause, const char *text)
+{
+	(void)cause;
+	if (call->stream != NULL) {
+		send_failure(call, code, text);
+		fc_conn_touch(&call->conn->conn);
+	}
+	fc_reply_lost(call);
+}
+
+static void
+send_success(fc_server_call *call)
+{
+	const fc_tail tail = {
+	    .code = FARCALL_OK, .n_metadata = call->call.tail.n, .metadata = call->call.tail.at};
+	fc_conn *conn = &call->conn->conn;
+	fc_payload payload;
+	char text[80];
+
+	if (call->packed != NULL)
+		fc_payload_of_bytes(&payload, &call->packed_text);
+	else
+		fc_payload_of_message(&payload, call->reply);
+	if (payload.size > INT32_MAX) {
+		snprintf(text, sizeof text, "the reply of %zu bytes is larger than %d",
+		    payload.size, INT32_MAX);
+		send_failure(call, FARCALL_INTERNAL, text);
+		return;
+	}
+	if (call->call.head.n != 0)
+		conn->ops->send_head(
+		    conn->engine, call->stream, call->call.head.n, call->call.head.at);
+	if (conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
+	    FC_SEND_NO_MEMORY)
+		send_failure(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the reply");
+	else
+		conn->ops->send_tail(conn->engine, call->stream, &tail);
+}
+
+/* What the handler meant: a code that crosses the wire. */
+static farcall_code
+outcome(fc_server_call *call, farcall_code code)
+{
+	if (code == FARCALL_END)
+		code = FARCALL_OK;
+	if (call->call.doomed && code == FARCALL_OK)
+		return call->call.code;
+	return (unsigned)code <= FARCALL_UNAUTHENTICATED ? code : FARCALL_UNKNOWN;
+}
+
+void
+fc_reply(fc_server_call *call, farcall_code code)
+{
+	if (call->stream == NULL)
+		return;
+	code = outcome(call, code);
+	if (code == FARCALL_OK)
+		send_success(call);
+	else
+		send_failure(call, code, code == call->call.code ? call->call.status_message : "");
+	fc_conn_touch(&call->conn->conn);
+	detach(call);
+}
+
+/* ---- completion from elsewhere ---- */
+
+static farcall_code
+pack(fc_server_call *call, const ProtobufCMessage *reply)
+{
+	size_t size = protobuf_c_message_get_packed_size(reply);
+
+	call->packed = size <= INT32_MAX
+	    ? fc_pool_get(call->conn->server->config.pool, sizeof(fc_block) + size)
+	    : NULL;
+	if (call->packed == NULL)
+		return farcall_call_fail(&call->call, FARCALL_RESOURCE_EXHAUSTED,
+		    "no memory for the reply of %zu bytes", size);
+	call->packed_text.at = (const char *)(call->packed + 1);
+	call->packed_text.size = size;
+	protobuf_c_message_pack(reply, (uint8_t *)(call->packed + 1));
+	return FARCALL_OK;
+}
+
+/* The loop's owner sends it; if the server is gone, nobody does. */
+static void
+hand_over(fc_server_call *call)
+{
+	farcall_server *server = call->conn->server;
+	bool closed;
+
+	if (fc_loop_inside(server->loop)) {
+		fc_loop_ready(server->loop, &call->task);
+		return;
+	}
+	fc_lock(&server->lock);
+	closed = server->closed;
+	if (!closed)
+		fc_loop_post(server->loop, &call->task);
+	fc_unlock(&server->lock);
+	if (closed)
+		fc_call_drop(&call->call);
+}
+
+static farcall_code
+complete(fc_server_call *call, const ProtobufCMessage *reply, farcall_code code)
+{
+	if ((atomic_fetch_or(&call->phase, FC_PHASE_TAKEN) & FC_PHASE_TAKEN) != 0)
+		return fc_call_misuse(&call->call, "a second completion, ignored");
+	if (code == FARCALL_OK || code == FARCALL_END)
+		code = call->call.doomed ? call->call.code : pack(call, reply);
+	call->result = code;
+	if ((atomic_fetch_or(&call->phase, FC_PHASE_COMPLETED) & FC_PHASE_RETURNED) != 0)
+		hand_over(call);
+	return code;
+}
+
+/* The call as a handler has it; NULL, and misuse is logged, if it is none. */
+static fc_server_call *
+in_hand(farcall_call *base)
+{
+	fc_server_call *call = (fc_server_call *)base;
+
+	if (base != NULL && base->ops->server && call->reply != NULL)
+		return call;
+	fc_call_misuse(base, "complete: not a call that a handler was given");
+	return NULL;
+}
+
+void
+farcall_call_complete(farcall_call *base, farcall_code code)
+{
+	fc_server_call *call = in_hand(base);
+
+	if (call == NULL)
+		return;
+	if (code == FARCALL_PENDING)
+		fc_call_misuse(base, "complete: PENDING is no outcome");
+	else
+		complete(call, call->reply, code);
+}
+
+farcall_code
+farcall_call_send_reply(farcall_call *base, const ProtobufCMessage *reply)
+{
+	fc_server_call *call = in_hand(base);
+
+	if (call == NULL)
+		return FARCALL_FAILED_PRECONDITION;
+	if (reply == NULL)
+		return fc_call_misuse(base, "send reply: NULL");
+	return complete(call, reply, FARCALL_OK);
+}
+
+farcall_code
+farcall_call_fail(farcall_call *call, farcall_code code, const char *format, ...)
+{
+	va_list arguments;
+	char *text;
+
+	if (call == NULL || code == FARCALL_OK || call->doomed)
+		return call != NULL && call->doomed ? call->code : code;
+	if (!call->ops->server) {
+		fc_call_misuse(call, "fail: not a server's call");
+		return code;
+	}
+	va_start(arguments, format);
+	text = fc_arena_vprintf(&call->kept, format, arguments);
+	va_end(arguments);
+	call->code = FARCALL_OK; /* the last word counts */
+	fc_call_settle(call, code, FARCALL_CAUSE_NONE, text, text != NULL ? strlen(text) : 0);
+	return code;
+}
+
+/* ---- what a server's call is ---- */
+
+static void
+let_go(farcall_call *call)
+{
+	(void)call;
+}
+
+static const char *
+peer(const farcall_call *call)
+{
+	return ((const fc_server_call *)call)->conn->peer.text;
+}
+
+static bool
+peer_ids(const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid)
+{
+	const fc_peer *who = &((const fc_server_call *)call)->conn->peer;
+
+	if (uid != NULL)
+		*uid = who->uid;
+	if (gid != NULL)
+		*gid = who->gid;
+	if (pid != NULL)
+		*pid = who->pid;
+	return who->has_ids;
+}
+
+const fc_call_ops fc_server_call_ops = {
+    .server = true,
+    .cancel = fc_call_mark_cancelled,
+    .let_go = let_go,
+    .destroy = destroy,
+    .peer = peer,
+    .peer_ids = peer_ids,
+};

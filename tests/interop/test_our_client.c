@@ -1,0 +1,276 @@
+/*
+ * Our client against a server of pair.Test that others wrote. The server's command line follows as
+ * arguments; it prints its port and ends with its standard input.
+ */
+#include "tests/support/pair.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+static farcall_channel *channel;
+
+static farcall_call *
+new_call(void)
+{
+	farcall_call *call = farcall_call_new(channel);
+
+	farcall_call_set_timeout_ms(call, 30000);
+	return call;
+}
+
+static void
+echo(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 500; i++)
+		assert_int_equal(test_echo(channel, "n\xc3\xbamero"), FARCALL_OK);
+}
+
+static void
+each_code(void **state)
+{
+	static const char text[] = "100 % sure: \xc3\xa9\n\"quoted\"";
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+
+	(void)state;
+	request.text = (char *)(uintptr_t)text;
+	for (request.number = 1; request.number <= FARCALL_UNAUTHENTICATED; request.number++) {
+		farcall_call *call = new_call();
+
+		assert_int_equal(pair_test_fail(call, &request, &reply), request.number);
+		assert_string_equal(farcall_call_status_message(call), text);
+		assert_string_equal(
+		    farcall_metadata_get(farcall_call_trailers(call), "after"), "the end");
+		farcall_call_free(call);
+	}
+}
+
+static uint32_t
+cancelled(void)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call = new_call();
+	uint32_t number;
+
+	assert_int_equal(pair_test_custom(call, &request, &reply), FARCALL_OK);
+	number = reply->number;
+	farcall_call_free(call);
+	return number;
+}
+
+static void
+wait_cancelled(uint32_t count)
+{
+	for (int i = 0; i < 500 && cancelled() < count; i++)
+		uv_sleep(10);
+	assert_true(cancelled() >= count);
+}
+
+static void
+deadline(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call = farcall_call_new(channel);
+	uint32_t before = cancelled();
+	uint64_t begin = uv_hrtime();
+
+	(void)state;
+	farcall_call_set_timeout_ms(call, 200);
+	assert_int_equal(pair_test_wait(call, &request, &reply), FARCALL_DEADLINE_EXCEEDED);
+	/* grpcio's clock is coarse: its answer may come some milliseconds early. */
+	assert_true(uv_hrtime() - begin >= UINT64_C(190000000));
+	assert_true(uv_hrtime() - begin < UINT64_C(5000000000));
+	farcall_call_free(call);
+	wait_cancelled(before + 1);
+
+	call = farcall_call_new(channel);
+	farcall_call_set_timeout_ms(call, 5000);
+	assert_int_equal(pair_test_slow(call, &request, &reply), FARCALL_OK);
+	assert_in_range(reply->number, 1000, 5000); /* what the server knew of the deadline */
+	farcall_call_free(call);
+}
+
+static void
+cancel_soon(void *data)
+{
+	uv_sleep(50);
+	farcall_call_cancel((farcall_call *)data);
+	farcall_call_free((farcall_call *)data);
+}
+
+static void
+cancel(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call = new_call();
+	uint32_t before = cancelled();
+	uv_thread_t thread;
+
+	(void)state;
+	farcall_call_hold(call);
+	assert_int_equal(uv_thread_create(&thread, cancel_soon, call), 0);
+	assert_int_equal(pair_test_wait(call, &request, &reply), FARCALL_CANCELLED);
+	uv_thread_join(&thread);
+	farcall_call_free(call);
+	wait_cancelled(before + 1);
+}
+
+static void
+check_list(const farcall_metadata *list, const char *large, const uint8_t *bytes)
+{
+	const void *value;
+	size_t size;
+
+	assert_string_equal(farcall_metadata_get(list, "plain"), "value");
+	assert_string_equal(farcall_metadata_get(list, "twice"), "one");
+	assert_string_equal(farcall_metadata_get(list, "large"), large);
+	value = farcall_metadata_get_bin(list, "bytes-bin", &size);
+	assert_int_equal(size, 256);
+	assert_memory_equal(value, bytes, 256);
+}
+
+static void
+metadata(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call = new_call();
+	char large[7001];
+	uint8_t bytes[256];
+
+	(void)state;
+	memset(large, 'x', 7000);
+	large[7000] = 0;
+	for (int i = 0; i < 256; i++)
+		bytes[i] = (uint8_t)i;
+	farcall_call_add_metadata(call, "plain", "value");
+	farcall_call_add_metadata(call, "twice", "one");
+	farcall_call_add_metadata(call, "twice", "two");
+	farcall_call_add_metadata(call, "large", large);
+	farcall_call_add_metadata_bin(call, "bytes-bin", bytes, sizeof bytes);
+	assert_int_equal(pair_test_metadata(call, &request, &reply), FARCALL_OK);
+	check_list(farcall_call_metadata(call), large, bytes);
+	check_list(farcall_call_trailers(call), large, bytes);
+	farcall_call_free(call);
+}
+
+static farcall_code
+echo_bytes(size_t size)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call = new_call();
+	farcall_code code;
+
+	request.data.data = (uint8_t *)malloc(size + 1);
+	request.data.len = size;
+	for (size_t i = 0; i < size; i++)
+		request.data.data[i] = (uint8_t)(i % 251);
+	code = pair_test_echo(call, &request, &reply);
+	if (code == FARCALL_OK) {
+		assert_int_equal(reply->data.len, size);
+		if (size != 0)
+			assert_memory_equal(reply->data.data, request.data.data, size);
+	}
+	free(request.data.data);
+	farcall_call_free(call);
+	return code;
+}
+
+static void
+sizes(void **state)
+{
+	static const size_t all[] = {
+	    0, 1, 100, 16384, 65535, 65536, 100000, 1 << 20, (4 << 20) - 5};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		assert_int_equal(echo_bytes(all[i]), FARCALL_OK);
+	assert_int_equal(echo_bytes((4 << 20) - 4), FARCALL_RESOURCE_EXHAUSTED);
+	assert_int_equal(test_echo(channel, "still here"), FARCALL_OK);
+}
+
+static void
+not_there(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call = new_call();
+
+	(void)state;
+	assert_int_equal(pair_test_missing(call, &request, &reply), FARCALL_UNIMPLEMENTED);
+	farcall_call_free(call);
+}
+
+/* Starts the command; its standard input in *input, its port from its first line. */
+static pid_t
+start_server(char **command, int *input, unsigned *port)
+{
+	int in[2], out[2];
+	char line[32] = "";
+	pid_t pid;
+
+	if (pipe(in) != 0 || pipe(out) != 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		close(in[0]), close(in[1]), close(out[0]), close(out[1]);
+		execvp(command[0], command);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	for (size_t n = 0; n < sizeof line - 1 && read(out[0], line + n, 1) == 1; n++)
+		if (line[n] == '\n')
+			break;
+	close(out[0]);
+	*input = in[1];
+	*port = (unsigned)strtoul(line, NULL, 10);
+	return pid;
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(echo),
+	    cmocka_unit_test(each_code),
+	    cmocka_unit_test(deadline),
+	    cmocka_unit_test(cancel),
+	    cmocka_unit_test(metadata),
+	    cmocka_unit_test(sizes),
+	    cmocka_unit_test(not_there),
+	};
+	int input, status, failed;
+	char target[32];
+	unsigned port;
+	pid_t pid;
+
+	if (argc < 2) {
+		fprintf(stderr, "usage: test_our_client SERVER [ARGUMENT...]\n");
+		return 2;
+	}
+	pid = start_server(argv + 1, &input, &port);
+	if (pid < 0 || port == 0) {
+		fprintf(stderr, "test_our_client: %s did not start\n", argv[1]);
+		return 1;
+	}
+	snprintf(target, sizeof target, "127.0.0.1:%u", port);
+	channel = farcall_channel_open(target);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	farcall_channel_close(channel);
+	close(input);
+	waitpid(pid, &status, 0);
+	return failed;
+}

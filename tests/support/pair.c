@@ -1,0 +1,205 @@
+#include "tests/support/pair.h"
+
+#include <uv.h>
+
+static farcall_code
+echo(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	(void)call;
+	*reply = *request;
+	return FARCALL_OK;
+}
+
+static farcall_code
+fail_with(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	(void)reply;
+	return farcall_call_fail(call, (farcall_code)request->number, "%s", request->text);
+}
+
+static void
+count_cancel(farcall_call *call, void *data)
+{
+	(void)call;
+	atomic_fetch_add((atomic_int *)data, 1);
+}
+
+static farcall_code
+wait_for_test(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	test_pair *pair = (test_pair *)farcall_call_self(call);
+	int i = atomic_load(&pair->n_waiting);
+
+	*reply = *request;
+	farcall_call_on_cancel(call, count_cancel, &pair->n_cancelled);
+	atomic_store(&pair->waiting[i % 64], call);
+	atomic_store(&pair->n_waiting, i + 1);
+	return FARCALL_PENDING;
+}
+
+static farcall_code
+metadata(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	const farcall_metadata *received = farcall_call_metadata(call);
+	const char *key;
+	const void *value;
+	size_t size, length;
+
+	*reply = *request;
+	for (size_t i = 0; farcall_metadata_at(received, i, &key, &value, &size); i++) {
+		length = strlen(key);
+		if (length > 4 && strcmp(key + length - 4, "-bin") == 0) {
+			farcall_call_add_metadata_bin(call, key, value, size);
+			farcall_call_add_trailer_bin(call, key, value, size);
+		} else if (strcmp(key, "user-agent") != 0) {
+			farcall_call_add_metadata(call, key, (const char *)value);
+			farcall_call_add_trailer(call, key, (const char *)value);
+		}
+	}
+	return FARCALL_OK;
+}
+
+static farcall_code
+grow(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	reply->data.len = request->number;
+	reply->data.data = (uint8_t *)farcall_call_alloc(call, request->number);
+	return FARCALL_OK;
+}
+
+static farcall_code
+slow(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	(void)call;
+	uv_sleep(request->number);
+	*reply = *request;
+	return FARCALL_OK;
+}
+
+static farcall_code
+custom(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	test_pair *pair = (test_pair *)farcall_call_self(call);
+
+	atomic_fetch_add(&pair->n_handled, 1);
+	return pair->custom(pair, call, request, reply);
+}
+
+static const struct pair_test handlers = {
+    .echo = echo,
+    .fail = fail_with,
+    .wait = wait_for_test,
+    .metadata = metadata,
+    .grow = grow,
+    .slow = slow,
+    .custom = custom,
+};
+
+void
+test_pair_init(test_pair *pair, const char *address)
+{
+	memset(pair, 0, sizeof *pair);
+	pair->server = farcall_server_new();
+	pair->service = pair_test__register(pair->server, &handlers, pair);
+	pair->endpoint = farcall_server_bind(pair->server, address);
+	assert_string_equal(farcall_server_error(pair->server), "");
+}
+
+const char *
+test_pair_address(const test_pair *pair)
+{
+	return farcall_endpoint_address(pair->endpoint, 0);
+}
+
+void
+test_pair_start(test_pair *pair)
+{
+	farcall_server_start(pair->server);
+	assert_string_equal(farcall_server_error(pair->server), "");
+	pair->channel = farcall_channel_open(test_pair_address(pair));
+	assert_string_equal(farcall_channel_error(pair->channel), "");
+}
+
+void
+test_pair_fini(test_pair *pair)
+{
+	farcall_channel_close(pair->channel);
+	farcall_server_free(pair->server);
+}
+
+farcall_code
+test_echo(farcall_channel *channel, const char *text)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	farcall_call *call = farcall_call_new(channel);
+	const Pair__Message *reply = NULL;
+	farcall_code code;
+
+	request.text = (char *)(uintptr_t)text;
+	farcall_call_set_timeout_ms(call, 10000);
+	code = pair_test_echo(call, &request, &reply);
+	if (code == FARCALL_OK)
+		assert_string_equal(reply->text, text);
+	else
+		print_message("%s\n", farcall_call_error(call));
+	farcall_call_free(call);
+	return code;
+}
+
+void
+test_wait_for(const atomic_int *counter, int value)
+{
+	for (int i = 0; i < 10000 && atomic_load(counter) < value; i++)
+		uv_sleep(1);
+	assert_true(atomic_load(counter) >= value);
+}
+
+/* ---- the log ---- */
+
+static uv_mutex_t log_lock;
+static char log_last[1024];
+static int log_count;
+
+static void
+catch_line(farcall_log_level level, const char *text, void *data)
+{
+	(void)level;
+	(void)data;
+	uv_mutex_lock(&log_lock);
+	log_count++;
+	strncpy(log_last, text, sizeof log_last - 1);
+	uv_mutex_unlock(&log_lock);
+}
+
+void
+test_log_catch(void)
+{
+	uv_mutex_init(&log_lock);
+	log_count = 0;
+	log_last[0] = 0;
+	farcall_log_set(catch_line, NULL);
+}
+
+void
+test_log_release(void)
+{
+	farcall_log_set(NULL, NULL);
+	uv_mutex_destroy(&log_lock);
+}
+
+int
+test_log_count(void)
+{
+	int n;
+
+	uv_mutex_lock(&log_lock);
+	n = log_count;
+	uv_mutex_unlock(&log_lock);
+	return n;
+}
+
+const char *
+test_log_last(void)
+{
+	return log_last;
+}

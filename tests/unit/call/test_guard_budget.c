@@ -1,0 +1,299 @@
+/*
+ * The guard's budgets: the charge against what protobuf-c really takes, at the limit and one past
+ * it; messages made to swell; the arena's cap; memory that runs out at any point.
+ */
+#include "tests/unit/call/unpack.h"
+
+#include <time.h>
+
+/* ---- budgets ---- */
+
+/* What unpacking takes of an allocator that rounds as an arena does. */
+static size_t taken;
+
+static void *
+counting_alloc(void *data, size_t size)
+{
+	(void)data;
+	taken += (size + 15) & ~(size_t)15;
+	return malloc(size + (size == 0));
+}
+
+static void
+counting_free(void *data, void *memory)
+{
+	(void)data;
+	free(memory);
+}
+
+static size_t
+protobuf_takes(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size)
+{
+	ProtobufCAllocator allocator = {counting_alloc, counting_free, NULL};
+	ProtobufCMessage *message;
+
+	taken = 0;
+	message = protobuf_c_message_unpack(type, &allocator, size, bytes);
+	assert_non_null(message);
+	protobuf_c_message_free_unpacked(message, &allocator);
+	return taken;
+}
+
+/* The charge covers what protobuf-c takes, by at most `slack` more; at the charge the message
+ * passes, one byte or element less refuses it. */
+static void
+check_budgets(const ProtobufCMessageDescriptor *type, wire *w, size_t slack)
+{
+	fc_guard_limits limits = generous;
+	fc_guarded guarded;
+	fc_arena arena;
+	fc_error error = {0};
+	size_t takes = protobuf_takes(type, w->bytes, w->size);
+
+	fc_arena_init(&arena, NULL, GENEROUS, NULL, 0);
+	assert_int_equal(
+	    fc_guard(type, w->bytes, w->size, &limits, &arena, &guarded, &error), FARCALL_OK);
+	fc_arena_reset(&arena);
+	assert_true(guarded.memory >= takes);
+	assert_true(guarded.memory <= takes + slack);
+	limits.memory = guarded.memory;
+	limits.elements = guarded.elements;
+	expect(unpack_limited(type, w->bytes, w->size, &limits, GENEROUS), FARCALL_OK, NULL);
+	limits.memory--;
+	expect(unpack_limited(type, w->bytes, w->size, &limits, GENEROUS),
+	    FARCALL_RESOURCE_EXHAUSTED, NULL);
+	limits.memory++;
+	limits.elements--;
+	expect(unpack_limited(type, w->bytes, w->size, &limits, GENEROUS),
+	    FARCALL_RESOURCE_EXHAUSTED, NULL);
+	wire_free(w);
+}
+
+static void
+test_budget_scalars(void **state)
+{
+	wire w = {0};
+
+	(void)state;
+	check_budgets(&guard__empty__descriptor, &w, 0);
+	for (unsigned size = 0; size < 70; size++) {
+		wire_bytes(&w, 1,
+		    "0123456789012345678901234567890123456789012345678901234567890123"
+		    "456789",
+		    size);
+		check_budgets(
+		    size & 1 ? &guard__text__descriptor : &guard__data__descriptor, &w, 0);
+	}
+	for (unsigned n = 1; n < 120; n++) { /* the tables grow at 17, 49 and 113 */
+		for (unsigned i = 0; i < n; i++)
+			wire_int(&w, 1, i);
+		check_budgets(&guard__tree__descriptor, &w, 0);
+	}
+	for (unsigned n = 1; n < 20; n++) { /* unknown fields */
+		for (unsigned i = 0; i < n; i++)
+			wire_bytes(&w, 77, "0123456789012345678901234567890123456789", i);
+		check_budgets(&guard__tree__descriptor, &w, 15);
+	}
+}
+
+static void
+test_budget_lists(void **state)
+{
+	wire w = {0}, packed = {0};
+
+	(void)state;
+	for (unsigned n = 1; n < 60; n++) {
+		wire_byte(&packed, n & 0x7f);
+		wire_bytes(&w, 1, packed.bytes, packed.size);
+		wire_int(&w, 1, n);
+		wire_bytes(&w, 13, packed.bytes, packed.size);
+		check_budgets(&guard__lists__descriptor, &w, 30);
+	}
+	wire_bytes(&w, 13, "\x80\x80\x80\x01", 4); /* one bool; protobuf-c makes room for four */
+	check_budgets(&guard__lists__descriptor, &w, 15);
+	wire_bytes(&w, 13, "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 10);
+	check_budgets(&guard__lists__descriptor, &w, 15);
+	for (unsigned n = 1; n < 60; n++) {
+		for (unsigned i = 0; i < n; i++)
+			wire_bytes(&w, 2, "\x08\x05", 2);
+		check_budgets(&guard__tree__descriptor, &w, 15);
+	}
+	wire_free(&packed);
+}
+
+static void
+test_budget_wide(void **state)
+{
+	wire w = {0};
+
+	(void)state;
+	wire_int(&w, 130, 1);
+	wire_wrap(&w, 131);
+	wire_int(&w, 130, 1);
+	check_budgets(&guard2__wide__descriptor, &w, 15 + 1600 + 64);
+}
+
+/* What is left in the arena bounds the memory too. */
+static void
+test_budget_arena(void **state)
+{
+	wire w = {0};
+	outcome *o;
+
+	(void)state;
+	for (unsigned i = 0; i < 10000; i++)
+		wire_bytes(&w, 9, "", 0);
+	o = unpack_limited(&guard__rich__descriptor, w.bytes, w.size, &generous, 65536);
+	assert_int_equal(o->error.cause, FARCALL_CAUSE_LIMIT);
+	assert_true(o->arena.used <= 65536);
+	expect(o, FARCALL_RESOURCE_EXHAUSTED,
+	    "guard.Rich.empties: takes more than 65536 bytes of memory");
+	wire_free(&w);
+	wire_bytes(&w, 1, "0123456789012345678901234567890123456789", 40);
+	o = unpack_limited(&guard__text__descriptor, w.bytes, w.size, &generous, 64);
+	expect(
+	    o, FARCALL_RESOURCE_EXHAUSTED, "guard.Text.text: takes more than 64 bytes of memory");
+	wire_free(&w);
+}
+
+/* ---- amplification ---- */
+
+static double
+seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void
+expect_bomb(const ProtobufCMessageDescriptor *type, const char *unit, size_t unit_size)
+{
+	wire w = {0};
+	outcome *o;
+	double start;
+
+	while (w.size + unit_size <= 4u * 1024 * 1024)
+		wire_raw(&w, unit, unit_size);
+	start = seconds();
+	o = unpack_limited(type, w.bytes, w.size, &fc_guard_defaults, GENEROUS);
+	assert_true(seconds() - start < 1.0);
+	assert_true(o->arena.used <= 4096); /* next to nothing was taken for it */
+	assert_int_equal(o->error.cause, FARCALL_CAUSE_LIMIT);
+	expect(o, FARCALL_RESOURCE_EXHAUSTED, NULL);
+	wire_free(&w);
+}
+
+static void
+test_bombs(void **state)
+{
+	(void)state;
+	expect_bomb(&guard__rich__descriptor, BYTES("\x4a\x00")); /* empty messages */
+	expect_bomb(&guard__rich__descriptor, BYTES("\x2a\x00")); /* entries of a map */
+	expect_bomb(&guard__rich__descriptor, BYTES("\x3a\x00"));
+	expect_bomb(&guard__rich__descriptor, BYTES("\x50\x01"));  /* a list's varints, unpacked */
+	expect_bomb(&guard__empty__descriptor, BYTES("\x08\x01")); /* unknown fields */
+	expect_bomb(&guard2__wide__descriptor, BYTES("\x9a\x08\x03\x90\x08\x01"));
+	expect_bomb(&guard__choice__descriptor, BYTES("\x12\x00\x1a\x00")); /* a oneof, changing */
+	expect_bomb(&guard__lists__descriptor, BYTES("\x7a\x00"));
+}
+
+/* What people send must pass by default: 4 MiB in any honest shape. */
+static void
+test_defaults_are_wide(void **state)
+{
+	static uint8_t big[4u * 1024 * 1024 - 16];
+	wire w = {0};
+
+	(void)state;
+	memset(big, 1, sizeof big);
+	wire_bytes(&w, 1, big, sizeof big);
+	expect(
+	    unpack_limited(&guard__data__descriptor, w.bytes, w.size, &fc_guard_defaults, GENEROUS),
+	    FARCALL_OK, NULL);
+	expect(
+	    unpack_limited(&guard__text__descriptor, w.bytes, w.size, &fc_guard_defaults, GENEROUS),
+	    FARCALL_OK, NULL);
+	expect(unpack_limited(
+	           &guard__lists__descriptor, w.bytes, w.size, &fc_guard_defaults, GENEROUS),
+	    FARCALL_OK, NULL);
+	wire_free(&w);
+	wire_bytes(&w, 4, big, sizeof big); /* of 64 bits each */
+	expect(unpack_limited(
+	           &guard__lists__descriptor, w.bytes, w.size, &fc_guard_defaults, GENEROUS),
+	    FARCALL_OK, NULL);
+	wire_free(&w);
+}
+
+/* ---- memory that runs out ---- */
+
+static void
+test_no_memory(void **state)
+{
+	size_t nth = 0;
+	wire w = {0};
+	outcome *o;
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++) {
+		wire_bytes(&w, 5, "\x0a\x03key\x10\x05", 7);
+		wire_bytes(&w, 10, "\x01\x02\x03", 3);
+	}
+	wire_raw(&w, "\x9b\x06\x9c\x06", 4); /* a group: the copy needs memory too */
+	wire_bytes(&w, 1, "", 0);
+	do {
+		test_allocator_fail_at(++nth, false);
+		o = unpack(&guard__rich__descriptor, w.bytes, w.size);
+		if (o->code != FARCALL_OK) {
+			assert_int_equal(o->error.cause, FARCALL_CAUSE_OUT_OF_MEMORY);
+			assert_string_equal(o->error.text, "guard.Rich: out of memory");
+		}
+		expect(o, test_allocator_failed() ? FARCALL_RESOURCE_EXHAUSTED : FARCALL_OK, NULL);
+	} while (test_allocator_failed());
+	assert_true(nth > 4);
+	test_allocator_fail_at(0, false);
+	wire_free(&w);
+}
+
+/* Each cap of the arena: enough or a clear refusal, never more than the cap. */
+static void
+test_arena_caps(void **state)
+{
+	farcall_code code = FARCALL_RESOURCE_EXHAUSTED;
+	wire w = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 50; i++)
+		wire_bytes(&w, 5, "\x0a\x03key\x10\x05", 7);
+	wire_int(&w, 130, 1);
+	for (size_t most = 0; code != FARCALL_OK; most += 64) {
+		outcome *o =
+		    unpack_limited(&guard__rich__descriptor, w.bytes, w.size, &generous, most);
+
+		code = o->code;
+		assert_true(o->arena.used <= most);
+		assert_true(most < 65536);
+		if (code != FARCALL_OK)
+			assert_int_equal(o->error.cause, FARCALL_CAUSE_LIMIT);
+		expect(o, code == FARCALL_OK ? FARCALL_OK : FARCALL_RESOURCE_EXHAUSTED, NULL);
+	}
+	wire_free(&w);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    clean_test(test_budget_scalars),
+	    clean_test(test_budget_lists),
+	    clean_test(test_budget_wide),
+	    clean_test(test_budget_arena),
+	    clean_test(test_bombs),
+	    clean_test(test_defaults_are_wide),
+	    clean_test(test_no_memory),
+	    clean_test(test_arena_caps),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
