@@ -400,6 +400,26 @@ SERVER(another_frame_inside_a_block)
 	    "stream 1\"\n");
 }
 
+SERVER(data_inside_a_block)
+{
+	wire_greeting(w);
+	wire_call(w, 1, false);
+	wire_frame(w, FC_H2_HEADERS, 0, 3, "\x83", 1);
+	wire_data(w, 1, false, "x", 1);
+	assert_true(wire_is_dead(w));
+	wire_says(w,
+	    "GOAWAY 1 PROTOCOL_ERROR \"DATA frame (type 0, stream 1) inside the header block of "
+	    "stream 3\"\n");
+}
+
+SERVER(headers_inside_a_block)
+{
+	wire_greeting(w);
+	wire_frame(w, FC_H2_HEADERS, 0, 1, "\x83", 1);
+	wire_frame(w, FC_H2_HEADERS, FC_H2_END_HEADERS, 1, "\x83", 1);
+	assert_true(wire_is_dead(w));
+}
+
 SERVER(an_unknown_frame_inside_a_block)
 {
 	wire_greeting(w);
@@ -519,6 +539,35 @@ SERVER(frames_after_our_reset_are_dropped)
 	wire_says(w, "");
 	wire_call(w, 3, true);
 	wire_sees(w, "request 3 /t.T/Say at host\nhalf-close 3\n");
+}
+
+static void
+streams_go_while_a_frame_comes_(wire *w)
+{
+	w->pool.most = 0; /* so that a sanitizer sees the use of what has gone */
+	wire_open(w);
+	wire_greeting(w);
+	wire_call(w, 1, false);
+	wire_feed(w, "\0\0\x0a\0\1\0\0\0\1\0\0\0", 12);
+	wire_release(w, 1);
+	wire_take_output(w);
+	wire_tick(w, FC_NS_PER_S); /* the memory of streams goes a second after the last */
+	wire_tick(w, FC_NS_PER_S);
+	wire_tick(w, FC_NS_PER_S);
+	assert_null(w->engine->slabs);
+	wire_feed(w, "\0\1abcde", 7);
+	wire_window(w, 1, 1);
+	wire_says(w, "RST 1 CANCEL\n");
+	wire_sees(w, "request 1 /t.T/Say at host\n");
+	wire_call(w, 3, true);
+	wire_sees(w, "request 3 /t.T/Say at host\nhalf-close 3\n");
+}
+
+static void
+streams_go_while_a_frame_comes(void **state)
+{
+	(void)state;
+	wire_run_unopened(streams_go_while_a_frame_comes_, false);
 }
 
 SERVER(release_resets_what_has_not_ended)
@@ -675,8 +724,7 @@ SERVER(drains_before_the_preface)
 	wire_feed_text(w, &FC_H2_PREFACE[3]);
 	wire_settings(w, NULL, 0);
 	wire_call(w, 1, true);
-	wire_says(w,
-	    "SETTINGS 3=100 4=65535 6=8192\nGOAWAY 0 NO_ERROR \"\"\nSETTINGS ack\n");
+	wire_says(w, "SETTINGS 3=100 4=65535 6=8192\nGOAWAY 0 NO_ERROR \"\"\nSETTINGS ack\n");
 	wire_sees(w, "");
 }
 
@@ -786,7 +834,10 @@ main(void)
 	    clean_test(a_block_of_64_kib),
 	    clean_test(a_block_of_64_kib_and_one),
 	    clean_test(another_frame_inside_a_block),
+	    clean_test(data_inside_a_block),
+	    clean_test(headers_inside_a_block),
 	    clean_test(an_unknown_frame_inside_a_block),
+	    clean_test(streams_go_while_a_frame_comes),
 	    clean_test(a_block_continued_on_another_stream),
 	    clean_test(numbers_must_rise),
 	    clean_test(data_after_the_end),
