@@ -36,7 +36,7 @@ each_code(void **state)
 {
 	static const char text[] = "100 % sure: \xc3\xa9\n\"quoted\"";
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 
 	(void)state;
 	request.text = (char *)(uintptr_t)text;
@@ -55,7 +55,7 @@ static uint32_t
 cancelled(void)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call = new_call();
 	uint32_t number;
 
@@ -77,7 +77,7 @@ static void
 deadline(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call = farcall_call_new(channel);
 	uint32_t before = cancelled();
 	uint64_t begin = uv_hrtime();
@@ -109,7 +109,7 @@ static void
 cancel(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call = new_call();
 	uint32_t before = cancelled();
 	uv_thread_t thread;
@@ -141,7 +141,7 @@ static void
 metadata(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call = new_call();
 	char large[7001];
 	uint8_t bytes[256];
@@ -166,7 +166,7 @@ static farcall_code
 echo_bytes(size_t size)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call = new_call();
 	farcall_code code;
 
@@ -202,7 +202,7 @@ static void
 not_there(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call = new_call();
 
 	(void)state;
