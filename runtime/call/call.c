@@ -292,7 +292,8 @@ add_pair(farcall_call *call, fc_pairs *pairs, const char *key, const void *value
 		return;
 	if (call->ops->server) { /* not the client's fault */
 		call->doomed = true;
-		error.code = FARCALL_INTERNAL;
+		if (error.code == FARCALL_INVALID_ARGUMENT)
+			error.code = FARCALL_INTERNAL;
 	}
 	fc_call_settle_error(call, &error);
 }

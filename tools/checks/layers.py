@@ -29,9 +29,8 @@ ROOMS = {
     "services": (["include/farcall", "generated"], ["protobuf-c"]),
     "examples": (["include/farcall", "generated"], ["protobuf-c", "uv"]),
     "tools": (["include/farcall", "generated"], ["protobuf-c"]),
-    "bench": (["include/farcall", "generated"], ["protobuf-c", "uv"]),
 }
-FREE_ROOMS = ["tests"]
+FREE_ROOMS = ["tests", "bench"]
 POSIX_ROOMS = [BASE, LOOP, TRANSPORT, "examples", "tools", "bench"]
 
 # Files that open a door of their own.
