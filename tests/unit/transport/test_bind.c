@@ -259,7 +259,7 @@ a_lacking_family(void **state)
 static void
 access_denied(void **state)
 {
-	char dir[64], text[100];
+	char dir[80], text[100];
 	int status;
 	pid_t child;
 
