@@ -197,7 +197,7 @@ static void
 bad_metadata_stick_to_the_call(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call;
 	test_pair pair;
 
@@ -281,7 +281,7 @@ static void
 another_thread_cancels_a_blocking_call(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	canceller c;
 	test_pair pair;
 
@@ -424,7 +424,7 @@ static void
 the_peer_is_known_once_connected(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call;
 	test_pair pair;
 
@@ -565,7 +565,7 @@ static void
 wait_for_ready_waits_for_a_server(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_channel *channel;
 	farcall_call *call;
 	late_server late;

@@ -264,7 +264,7 @@ static void
 a_call_outlives_its_channel_and_loop(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call;
 	fixture f;
 

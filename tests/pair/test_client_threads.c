@@ -117,7 +117,7 @@ static void
 close_ends_a_blocking_call_of_another_thread(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call;
 	canceller c;
 	test_pair pair;
