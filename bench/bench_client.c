@@ -155,11 +155,13 @@ run_sync(const char *target)
 
 	while (more(now_ns())) {
 		farcall_call *call = farcall_call_new(channel);
+		farcall_code code;
 		const Bench__EchoMsg *reply = NULL;
 		uint64_t sent = now_ns();
 
 		meter.begun++;
-		finished(call, bench_echo_service_echo(call, &request, &reply), reply, sent);
+		code = bench_echo_service_echo(call, &request, &reply);
+		finished(call, code, reply, sent);
 		farcall_call_free(call);
 	}
 	farcall_channel_close(channel);
