@@ -110,20 +110,28 @@ function(farcall_generate)
     else()
       list(APPEND command ${name} COMMAND ${FARCALL_PROTOC_C} ${imports} --c_out=${G_OUT_DIR} ${name})
     endif()
+    set(outputs ${out}.farcall.c ${out}.farcall.h)
+    # Of a file that says so protoc-gen-c makes nothing.
+    file(STRINGS ${proto} silent REGEX "^[ \t]*option[ \t]*\\(pb_c_file\\)\\.no_generate[ \t]*=[ \t]*true")
+    if(NOT silent)
+      list(APPEND outputs ${out}.pb-c.c ${out}.pb-c.h)
+    endif()
     # The first output must be the one that --dependency_out names first: it sorts them.
     add_custom_command(
-      OUTPUT ${out}.farcall.c ${out}.farcall.h ${out}.pb-c.c ${out}.pb-c.h
+      OUTPUT ${outputs}
       COMMAND ${command}
       DEPENDS ${proto} ${plugin}
       DEPFILE ${out}.farcall.d
       COMMENT "Generating ${base}.farcall.[hc] and ${base}.pb-c.[hc]"
       VERBATIM)
-    list(APPEND sources ${out}.farcall.h ${out}.farcall.c ${out}.pb-c.h ${out}.pb-c.c)
+    list(APPEND sources ${outputs})
   endforeach()
 
   add_library(${G_TARGET} ${G_TYPE} ${sources})
   set_target_properties(${G_TARGET} PROPERTIES POSITION_INDEPENDENT_CODE ON LINKER_LANGUAGE C)
   target_compile_features(${G_TARGET} PRIVATE c_std_11)
-  target_include_directories(${G_TARGET} SYSTEM PUBLIC ${G_OUT_DIR})
+  target_include_directories(${G_TARGET} PRIVATE ${G_OUT_DIR})
+  # As system headers: protoc-c's X__INIT casts const away, in whoever's code it is used.
+  target_include_directories(${G_TARGET} SYSTEM INTERFACE ${G_OUT_DIR})
   target_link_libraries(${G_TARGET} PUBLIC farcall::wkt ${G_LINK})
 endfunction()

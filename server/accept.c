@@ -26,6 +26,7 @@ on_closed(fc_conn *base, const fc_error *why)
 	if (why->code != FARCALL_OK)
 		fc_log(FARCALL_LOG_INFO, "connection of %s: %s", conn->peer.text, why->text);
 	fc_dispatch_cancel_all(conn, FARCALL_UNAVAILABLE, "connection lost");
+	fc_metadata_memo_fini(&conn->memo);
 	fc_list_remove(&conn->in_server);
 	server->n_conns--;
 	if (atomic_load(&server->state) == FC_SERVER_RUNNING)

@@ -107,8 +107,8 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 		fc_list_append(&server->fresh, &call->in_fresh);
 		fc_loop_flush_later(server->loop, &server->arm);
 	}
-	if (!fc_metadata_receive(
-	        &call->call.received, &call->call.kept, head->n_metadata, head->metadata))
+	if (!fc_metadata_receive_shared(&conn->memo, &call->call.received, &call->shared,
+	        &call->call.kept, head->n_metadata, head->metadata))
 		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "no memory for the request's metadata");
 	else if (route->method->shape != FARCALL_UNARY)
@@ -180,12 +180,29 @@ send_completion(fc_task *task)
 	fc_reply_finish(call);
 }
 
+/* The handler has returned `*code`. Answers whether the call ends now, with which code; else
+ * whoever completes it will post send_completion(). */
+static bool
+returned(fc_server_call *call, farcall_code *code)
+{
+	bool pending = *code == FARCALL_PENDING;
+	unsigned now = FC_PHASE_RETURNED | (pending ? 0 : FC_PHASE_TAKEN), before = 0;
+
+	if (FARCALL_LIKELY(atomic_compare_exchange_strong(&call->phase, &before, now)))
+		return !pending;
+	before = atomic_fetch_or(&call->phase, now);
+	if (!pending && *code != FARCALL_OK)
+		fc_call_misuse(
+		    &call->call, "a handler completed its call, then returned a failure");
+	*code = call->result;
+	return (before & FC_PHASE_COMPLETED) != 0;
+}
+
 static void
 handle(fc_task *task)
 {
 	fc_server_call *call = FC_CONTAINER(task, fc_server_call, task);
 	farcall_code code;
-	unsigned before;
 
 	if (call->stream == NULL) { /* cancelled while it waited for its turn */
 		fc_reply_finish(call);
@@ -193,16 +210,8 @@ handle(fc_task *task)
 	}
 	call->task.run = send_completion;
 	code = run_handler(call);
-	before = atomic_fetch_or(&call->phase,
-	    code == FARCALL_PENDING ? FC_PHASE_RETURNED : FC_PHASE_RETURNED | FC_PHASE_TAKEN);
-	if (code == FARCALL_PENDING || (before & FC_PHASE_TAKEN) != 0) {
-		if (code != FARCALL_PENDING)
-			fc_call_misuse(
-			    &call->call, "a handler completed its call and returned a code");
-		if ((before & FC_PHASE_COMPLETED) == 0)
-			return; /* complete() will post send_completion() */
-		code = call->result;
-	}
+	if (!returned(call, &code))
+		return;
 	fc_reply(call, code);
 	fc_reply_finish(call);
 }

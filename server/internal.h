@@ -11,6 +11,7 @@
 #include "runtime/call/call.h"
 #include "runtime/call/conn.h"
 #include "runtime/call/marshal.h"
+#include "runtime/call/memo.h"
 #include "runtime/loop/signals.h"
 #include "runtime/loop/thread.h"
 #include "runtime/transport/registry.h"
@@ -21,7 +22,8 @@
 #define FC_SERVER_ENDPOINTS_MOST 64
 #define FC_SERVER_KEEP_CALLS 1024 /* call objects kept for the next calls */
 
-/* Where the task that stops is. A server that ends while the task is in the mail is freed by the task. */
+/* Where the task that stops is. A server that ends while the task is in the mail is freed by the
+ * task. */
 enum fc_stop_post { FC_STOP_NOT_POSTED, FC_STOP_POSTED, FC_STOP_FREES };
 
 typedef enum fc_server_state {
@@ -109,8 +111,8 @@ struct farcall_server {
 	size_t n_free_calls;
 
 	/* any thread */
-	atomic_int state; /* fc_server_state; written by the loop's owner */
-	atomic_int stop_posted; /* fc_stop_post */
+	atomic_int state;            /* fc_server_state; written by the loop's owner */
+	atomic_int stop_posted;      /* fc_stop_post */
 	_Atomic uint64_t stop_grace; /* ms; FC_NEVER: no stop was asked for */
 	_Atomic(fc_loop *) running;  /* where a stop is posted */
 	fc_task stop;
@@ -130,6 +132,7 @@ typedef struct fc_server_conn {
 	farcall_server *server;
 	farcall_endpoint *endpoint;
 	fc_list calls; /* fc_server_call, those that have a stream */
+	fc_metadata_memo memo;
 	fc_peer peer;
 } fc_server_conn;
 
@@ -147,6 +150,7 @@ typedef struct fc_server_call {
 	fc_timer deadline;
 	fc_task task; /* runs the handler; then sends the completion */
 	ProtobufCMessage *request;
+	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
 	bool half_closed;
 
 	/* the handler, then whoever completes the call */

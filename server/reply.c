@@ -25,7 +25,7 @@ take_free(farcall_server *server)
 		server->n_free_calls--;
 	}
 	fc_spin_unlock(&server->calls_lock);
-	return call != NULL ? call : (fc_server_call *)fc_malloc(sizeof *call);
+	return call;
 }
 
 static void
@@ -68,10 +68,15 @@ fc_server_call_new(fc_server_conn *conn, farcall_service *service)
 	farcall_server *server = conn->server;
 	fc_server_call *call = take_free(server);
 
-	if (call == NULL)
-		return NULL;
-	fc_call_init(&call->call, &fc_server_call_ops, server->config.pool, service->max_message,
-	    &call->memory);
+	if (call != NULL) {
+		fc_call_renew(&call->call, service->max_message);
+	} else {
+		call = (fc_server_call *)fc_malloc(sizeof *call);
+		if (call == NULL)
+			return NULL;
+		fc_call_init(&call->call, &fc_server_call_ops, server->config.pool,
+		    service->max_message, &call->memory);
+	}
 	call->call.clock = real_clock;
 	fc_refs_hold(&conn->refs);
 	call->conn = conn;
@@ -82,6 +87,7 @@ fc_server_call_new(fc_server_conn *conn, farcall_service *service)
 	call->deadline.at = 0;
 	call->task.queued = false;
 	call->request = call->reply = NULL;
+	call->shared = NULL;
 	call->half_closed = false;
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;
@@ -97,7 +103,9 @@ destroy(farcall_call *base)
 	fc_server_call *call = (fc_server_call *)base;
 	fc_server_conn *conn = call->conn;
 
-	fc_pool_put(conn->server->config.pool, call->packed);
+	if (call->packed != NULL)
+		fc_pool_put(conn->server->config.pool, call->packed);
+	fc_shared_metadata_drop(call->shared);
 	fc_call_fini(base);
 	give_free(conn->server, call);
 	fc_server_conn_drop(conn);
@@ -123,6 +131,7 @@ detach(fc_server_call *call)
 void
 fc_reply_finish(fc_server_call *call)
 {
+	fc_call_end_children(&call->call);
 	call->conn->server->n_calls--;
 	call->service->n_calls--;
 	fc_call_drop(&call->call);

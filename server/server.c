@@ -171,7 +171,8 @@ fc_server_hold(farcall_server *server)
 	fc_refs_hold(&server->refs);
 }
 
-/* The loop first: what is still in the mail of an own loop runs there, and finds the server stopped. */
+/* The loop first: what is still in the mail of an own loop runs there, and finds the server
+ * stopped. */
 void
 fc_server_destroy(farcall_server *server)
 {
@@ -197,8 +198,7 @@ fc_server_drop(farcall_server *server)
 {
 	if (!fc_refs_drop(&server->refs))
 		return;
-	if (server->lent &&
-	    atomic_exchange(&server->stop_posted, FC_STOP_FREES) == FC_STOP_POSTED)
+	if (server->lent && atomic_exchange(&server->stop_posted, FC_STOP_FREES) == FC_STOP_POSTED)
 		return;
 	fc_server_destroy(server);
 }

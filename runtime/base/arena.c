@@ -35,7 +35,7 @@ fc_arena_init(fc_arena *arena, fc_pool *pool, size_t most, void *lent, size_t le
 }
 
 void
-fc_arena_reset(fc_arena *arena)
+fc_arena_give_back(fc_arena *arena)
 {
 	while (arena->blocks != NULL) {
 		fc_block *block = arena->blocks;
@@ -44,9 +44,6 @@ fc_arena_reset(fc_arena *arena)
 		fc_pool_put(arena->pool, block);
 	}
 	arena->used = 0;
-	arena->state = FC_ARENA_OK;
-	arena->at = arena->first;
-	arena->end = arena->first_end;
 }
 
 static void *

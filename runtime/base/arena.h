@@ -25,7 +25,18 @@ typedef struct fc_arena {
 
 /* `lent` (may be NULL) of `lent_size` bytes is used first and must outlive the arena. */
 void fc_arena_init(fc_arena *arena, fc_pool *pool, size_t most, void *lent, size_t lent_size);
-void fc_arena_reset(fc_arena *arena); /* gives all back; ready again */
+void fc_arena_give_back(fc_arena *arena); /* the blocks; the slow path of fc_arena_reset() */
+
+/* Gives all back; ready again. */
+static inline void
+fc_arena_reset(fc_arena *arena)
+{
+	if (FARCALL_UNLIKELY(arena->blocks != NULL))
+		fc_arena_give_back(arena);
+	arena->state = FC_ARENA_OK;
+	arena->at = arena->first;
+	arena->end = arena->first_end;
+}
 
 void *fc_arena_grow(fc_arena *arena, size_t size); /* the slow path of fc_arena_alloc() */
 

@@ -13,19 +13,38 @@ void
 fc_call_init(farcall_call *call, const fc_call_ops *ops, fc_pool *pool, size_t max_message,
     fc_call_memory *memory)
 {
-	size_t most = FC_CALL_MEMORY(max_message);
-
 	memset(call, 0, sizeof *call);
 	call->ops = ops;
-	call->deadline = FC_NEVER;
-	fc_refs_init(&call->refs);
-	atomic_init(&call->cancelled, false);
 	fc_spin_init(&call->lock);
-	fc_arena_init(&call->in, pool, most, memory != NULL ? memory->in : NULL, sizeof memory->in);
-	fc_arena_init(
-	    &call->out, pool, most, memory != NULL ? memory->out : NULL, sizeof memory->out);
+	fc_list_init(&call->children);
+	fc_arena_init(&call->in, pool, 0, memory != NULL ? memory->in : NULL, sizeof memory->in);
+	fc_arena_init(&call->out, pool, 0, memory != NULL ? memory->out : NULL, sizeof memory->out);
 	fc_arena_init(&call->kept, pool, FC_CALL_KEPT, memory != NULL ? memory->kept : NULL,
 	    sizeof memory->kept);
+	fc_call_renew(call, max_message);
+}
+
+static const fc_pairs no_pairs;
+static const farcall_metadata no_metadata;
+
+void
+fc_call_renew(farcall_call *call, size_t max_message)
+{
+	call->method = NULL;
+	call->self = NULL;
+	call->deadline = FC_NEVER;
+	call->clock = NULL;
+	fc_refs_init(&call->refs);
+	fc_refs_init(&call->users);
+	atomic_init(&call->cancelled, false);
+	call->hook.on_cancel = NULL;
+	call->childless = false;
+	call->in.most = call->out.most = FC_CALL_MEMORY(max_message);
+	call->received = call->trailers = no_metadata;
+	call->head = call->tail = no_pairs;
+	call->head_sent = call->started = call->doomed = false;
+	call->code = FARCALL_OK;
+	call->cause = FARCALL_CAUSE_NONE;
 	call->error = call->status_message = "";
 }
 
@@ -47,8 +66,10 @@ fc_call_drop(farcall_call *call)
 void
 farcall_call_hold(farcall_call *call)
 {
-	if (call != NULL)
-		fc_refs_hold(&call->refs);
+	if (call == NULL)
+		return;
+	fc_refs_hold(&call->users);
+	fc_refs_hold(&call->refs);
 }
 
 void
@@ -56,7 +77,8 @@ farcall_call_free(farcall_call *call)
 {
 	if (call == NULL)
 		return;
-	call->ops->let_go(call);
+	if (fc_refs_drop(&call->users))
+		call->ops->let_go(call);
 	fc_call_drop(call);
 }
 
@@ -120,7 +142,8 @@ fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena)
 	static const char cap[] = "the call's memory has reached its cap";
 	static const char out[] = "out of memory";
 
-	call->doomed = true;
+	if (!call->doomed)
+		call->doomed = true;
 	if (arena->state == FC_ARENA_NO_MEMORY)
 		fc_call_settle(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, out,
 		    sizeof out - 1);
@@ -175,6 +198,7 @@ fc_call_mark_cancelled(farcall_call *call)
 	fc_spin_unlock(&call->lock);
 	if (fn != NULL)
 		fn(call, data);
+	fc_call_end_children(call);
 }
 
 void
@@ -193,6 +217,66 @@ farcall_call_on_cancel(farcall_call *call, void (*fn)(farcall_call *call, void *
 		fn(call, data);
 }
 
+/* ---- parents and children ---- */
+
+bool
+fc_call_adopt(fc_child *child)
+{
+	farcall_call *parent = child->parent;
+	bool taken;
+
+	fc_spin_lock(&parent->lock);
+	taken = !parent->childless;
+	if (taken)
+		fc_list_append(&parent->children, &child->in_parent);
+	fc_spin_unlock(&parent->lock);
+	return taken;
+}
+
+void
+fc_call_leave(fc_child *child)
+{
+	farcall_call *parent = child->parent;
+
+	if (parent == NULL)
+		return;
+	fc_spin_lock(&parent->lock);
+	fc_list_remove(&child->in_parent);
+	fc_spin_unlock(&parent->lock);
+	child->parent = NULL;
+	fc_call_drop(parent);
+}
+
+/* One at a time, since cancelling must not happen under a spin lock; the reference is taken under
+ * it, while the child cannot leave. */
+static farcall_call *
+take_child(farcall_call *call)
+{
+	farcall_call *child = NULL;
+	fc_list *first;
+
+	fc_spin_lock(&call->lock);
+	call->childless = true;
+	first = fc_list_pop(&call->children);
+	if (first != NULL) {
+		child = FC_CONTAINER(first, fc_child, in_parent)->call;
+		fc_refs_hold(&child->refs);
+	}
+	fc_spin_unlock(&call->lock);
+	return child;
+}
+
+void
+fc_call_end_children(farcall_call *call)
+{
+	farcall_call *child;
+
+	while ((child = take_child(call)) != NULL) {
+		child->ops->cancel(child);
+		fc_call_drop(child);
+	}
+}
+
 /* ---- metadata ---- */
 
 static void
@@ -208,7 +292,8 @@ add_pair(farcall_call *call, fc_pairs *pairs, const char *key, const void *value
 		return;
 	if (call->ops->server) { /* not the client's fault */
 		call->doomed = true;
-		error.code = FARCALL_INTERNAL;
+		if (error.code == FARCALL_INVALID_ARGUMENT)
+			error.code = FARCALL_INTERNAL;
 	}
 	fc_call_settle_error(call, &error);
 }
@@ -258,8 +343,6 @@ farcall_call_add_trailer_bin(farcall_call *call, const char *key, const void *da
 {
 	add_tail(call, key, data, size, true);
 }
-
-static const farcall_metadata no_metadata;
 
 const farcall_metadata *
 farcall_call_metadata(const farcall_call *call)

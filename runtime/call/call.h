@@ -26,7 +26,7 @@ typedef struct fc_call_ops {
 	/* Any thread; the call has not been freed. Ends it, if it has not ended. */
 	void (*cancel)(farcall_call *call);
 
-	/* farcall_call_free() by the user, before the reference is dropped. */
+	/* The last farcall_call_free() by the program, before the reference is dropped. */
 	void (*let_go)(farcall_call *call);
 
 	/* The last reference is gone; any thread. Gives the memory back. */
@@ -47,12 +47,15 @@ struct farcall_call {
 
 	/* any thread */
 	fc_refs refs;
+	fc_refs users; /* who must call farcall_call_free() yet */
 	atomic_bool cancelled;
 	fc_spin lock;
 	struct { /* under `lock` */
 		void (*on_cancel)(farcall_call *call, void *data);
 		void *data;
 	} hook;
+	fc_list children; /* under `lock`: fc_child */
+	bool childless;   /* under `lock`: ended or cancelled; takes no more children */
 
 	/* the holder */
 	fc_arena in;   /* the message received */
@@ -72,15 +75,25 @@ struct farcall_call {
 	const char *status_message; /* "no such row" */
 };
 
+/* The place of a call among its parent's children. */
+typedef struct fc_child {
+	fc_list in_parent;    /* under the parent's lock */
+	farcall_call *parent; /* a reference; NULL: none */
+	farcall_call *call;   /* itself */
+} fc_child;
+
 /* The memory that is lent to the call's arenas, so that small calls take none from the pool. */
 typedef struct fc_call_memory {
 	uint8_t in[1024], out[768], kept[512];
 } fc_call_memory;
 
-/* Everything but ops' own; `memory` may be NULL. */
+/* Everything but ops' own, in new memory; `memory` may be NULL. */
 void fc_call_init(farcall_call *call, const fc_call_ops *ops, fc_pool *pool, size_t max_message,
     fc_call_memory *memory);
 void fc_call_fini(farcall_call *call); /* gives the arenas back */
+
+/* The same, in the memory of a call of the same ops and pool, after its fini. */
+void fc_call_renew(farcall_call *call, size_t max_message);
 
 void fc_call_drop(farcall_call *call); /* one reference less */
 
@@ -95,6 +108,16 @@ farcall_code fc_call_misuse(farcall_call *call, const char *what);
 
 /* An arena of the call has refused: RESOURCE_EXHAUSTED. */
 void fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena);
+
+/* The child ends with its parent at the latest: it is cancelled when the parent is cancelled or
+ * ends. Any thread. false: the parent has ended already. */
+bool fc_call_adopt(fc_child *child);
+
+/* The child has ended: lets go of the parent. Harmless without one. */
+void fc_call_leave(fc_child *child);
+
+/* The call has ended: so have its children. Also part of fc_call_mark_cancelled(). */
+void fc_call_end_children(farcall_call *call);
 
 /* Marks the call cancelled and runs the user's on_cancel hook, once. */
 void fc_call_mark_cancelled(farcall_call *call);

@@ -108,6 +108,18 @@ flush(fc_task *task)
 	set_timer(conn);
 }
 
+void
+fc_conn_write_now(fc_conn *conn)
+{
+	if (conn->state != FC_CONN_OPEN || conn->flush.queued) {
+		fc_conn_touch(conn);
+		return;
+	}
+	write_out(conn);
+	set_reading(conn);
+	set_timer(conn);
+}
+
 /* ---- the engine ---- */
 
 static bool
@@ -340,6 +352,19 @@ fc_conn_kill(fc_conn *conn)
 	begin_close(conn, NULL);
 	conn->lost = true;
 	fc_conn_touch(conn);
+}
+
+bool
+fc_conn_drop(fc_conn *conn)
+{
+	if (conn->flush.queued)
+		return false;
+	if (conn->state == FC_CONN_OPEN) {
+		conn->ops->close(conn->engine, FARCALL_OK, "");
+		write_out(conn);
+	}
+	release(conn);
+	return true;
 }
 
 void

@@ -76,6 +76,9 @@ fc_conn_touch(fc_conn *conn)
 	fc_loop_flush_later(conn->loop, &conn->flush);
 }
 
+/* The same between turns, where nothing waits for the end of one: it is written now. */
+void fc_conn_write_now(fc_conn *conn);
+
 /* The engine's on_dead and on_drained belong here: they begin the close. */
 void fc_conn_dead(void *conn, const fc_error *why);
 void fc_conn_drained(void *conn);
@@ -89,6 +92,11 @@ void fc_conn_close(fc_conn *conn, farcall_code code, const char *text);
 
 /* Ends it without flush or linger; on_closed follows in the next flush of the loop. */
 void fc_conn_kill(fc_conn *conn);
+
+/* Ends it without any event, not inside one of the pipe's or the engine's: says GOAWAY as far as
+ * that can be written at once, and gives everything back; the owner may free the memory. false: its
+ * flush is queued, so it must be killed instead. */
+bool fc_conn_drop(fc_conn *conn);
 
 /* "ipv4:…" of the peer; valid until closed. */
 void fc_conn_peer(const fc_conn *conn, fc_peer *peer);

@@ -343,10 +343,23 @@ charge_list(walk *w, const field_type *field, size_t n)
 	return charge(w, field, size + (first_time(w->top, field) ? 15 : 0));
 }
 
+/* Memory for the bits of messages of more than 64 fields is kept for the next one at this depth. */
+static bool
+grow_bits(walk *w, fc_guard_bits *bits, size_t words)
+{
+	if (!charge(w, NULL, ROUNDED(words * sizeof *bits->words)))
+		return false;
+	bits->words = (uint64_t *)fc_arena_alloc(w->arena, words * sizeof *bits->words);
+	bits->n = words;
+	return bits->words != NULL || fc_guard_no_memory(w);
+}
+
 static bool
 prepare_bits(walk *w, level *top)
 {
+	const size_t size = sizeof(fc_guard_bits) * FC_GUARD_DEPTH;
 	size_t words = (top->type->n_fields + 63) / 64;
+	fc_guard_bits *bits;
 
 	top->few = 0;
 	top->seen = &top->few;
@@ -354,15 +367,18 @@ prepare_bits(walk *w, level *top)
 		return true;
 	if (words * 8 > BITMAP_STACK && !charge(w, NULL, ROUNDED(words * 8)))
 		return false;
-	if (words > top->many_words) {
-		if (!charge(w, NULL, ROUNDED(words * sizeof *top->many)))
+	if (w->bits == NULL) {
+		if (!charge(w, NULL, ROUNDED(size)))
 			return false;
-		top->many = (uint64_t *)fc_arena_alloc(w->arena, words * sizeof *top->many);
-		top->many_words = top->many == NULL ? 0 : words;
-		if (top->many == NULL)
+		w->bits = (fc_guard_bits *)fc_arena_alloc(w->arena, size);
+		if (w->bits == NULL)
 			return fc_guard_no_memory(w);
+		memset(w->bits, 0, size);
 	}
-	top->seen = top->many;
+	bits = &w->bits[top - w->levels];
+	if (words > bits->n && !grow_bits(w, bits, words))
+		return false;
+	top->seen = bits->words;
 	memset(top->seen, 0, words * sizeof *top->seen);
 	return true;
 }
@@ -376,11 +392,6 @@ open_message(walk *w, const ProtobufCMessageDescriptor *type, const field_type *
 
 	if (FARCALL_UNLIKELY(depth > w->depth))
 		return fc_guard_limit(w, via, "nested deeper than %u", w->depth);
-	if (depth > w->deepest) {
-		w->deepest = depth;
-		next->many = NULL;
-		next->many_words = 0;
-	}
 	next->type = type;
 	next->via = via;
 	next->prefix = prefix;
@@ -570,7 +581,7 @@ init(walk *w, const uint8_t *bytes, size_t size, const fc_guard_limits *limits, 
 	w->memory = w->memory_left = FC_MIN(limits->memory, room);
 	w->elements = w->elements_left = limits->elements;
 	w->depth = FC_MIN(limits->depth, FC_GUARD_DEPTH);
-	w->deepest = 0;
+	w->bits = NULL;
 	w->copy = NULL;
 	w->dropped = 0;
 	w->arena = arena;

@@ -38,15 +38,18 @@ typedef struct fc_guard_level {
 	const uint8_t *end;
 	const uint8_t *prefix; /* its length on the wire */
 	uint64_t *seen;        /* a bit for each field that came */
-	uint64_t few;          /* these bits, where 64 are enough */
-	uint64_t *many;        /* else these, kept for the next message at this depth */
-	size_t many_words;
-	size_t dropped;    /* walk.dropped when it was opened */
-	unsigned expected; /* index of the field that came last, or follows it */
-	uint32_t slab;     /* entries in protobuf-c's table of this message's fields, newest part */
+	uint64_t few;          /* these bits, where 64 are enough; else walk.bits has them */
+	size_t dropped;        /* walk.dropped when it was opened */
+	unsigned expected;     /* index of the field that came last, or follows it */
+	uint32_t slab; /* entries in protobuf-c's table of this message's fields, newest part */
 	uint32_t slab_left;
 	bool unknown; /* an unknown field came */
 } fc_guard_level;
+
+typedef struct fc_guard_bits {
+	uint64_t *words;
+	size_t n;
+} fc_guard_bits;
 
 typedef struct fc_guard_walk {
 	const uint8_t *at;
@@ -54,9 +57,9 @@ typedef struct fc_guard_walk {
 	fc_guard_level *top;
 	size_t memory_left, elements_left;
 	const uint8_t *start, *end;
-	unsigned depth;   /* of limits, capped */
-	unsigned deepest; /* levels that have been used */
+	unsigned depth; /* of limits, capped */
 	size_t memory, elements;
+	fc_guard_bits *bits; /* by level; NULL: no message of more than 64 fields came yet */
 
 	/* the copy that leaves things out; NULL: nothing was left out yet */
 	uint8_t *copy;

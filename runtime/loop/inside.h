@@ -24,6 +24,7 @@ struct farcall_loop {
 	uint64_t now;
 	bool fresh; /* `now` was read in this turn */
 	bool over;  /* the last reference went inside a turn: close at its end */
+	uint64_t turns;
 	unsigned keeps;
 	unsigned handles; /* of the loop itself, not closed yet */
 	unsigned fork_generation;
@@ -91,8 +92,5 @@ void fc_loop_fini(fc_loop *loop); /* frees it: its handles are closed */
 void fc_loop_shut(fc_loop *loop); /* the last reference is gone: ends it as its kind is ended */
 void fc_loop_guest_shut(fc_loop *loop);
 fc_loop *fc_loop_from_uv(uv_loop_t *uv, fc_error *error);
-
-/* A thread that nobody joins; false: none could be had. */
-bool fc_thread_start_alone(void (*run)(void *data), void *data);
 
 #endif

@@ -261,6 +261,12 @@ fc_loop_is_guest(const fc_loop *loop)
 	return loop->guest;
 }
 
+uint64_t
+fc_loop_turn_number(const fc_loop *loop)
+{
+	return loop->turns;
+}
+
 fc_pool *
 fc_loop_pool(fc_loop *loop)
 {

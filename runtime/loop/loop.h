@@ -70,6 +70,9 @@ bool fc_loop_inside(const fc_loop *loop);
 /* A loop made of a uv_loop_t: only its program can turn it. */
 bool fc_loop_is_guest(const fc_loop *loop);
 
+/* Differs from turn to turn, for what is bounded by the turn. */
+uint64_t fc_loop_turn_number(const fc_loop *loop);
+
 /* ns, monotonic; read once a turn, after the poll; between turns, read now */
 uint64_t fc_loop_now(const fc_loop *loop);
 uint64_t fc_loop_clock(fc_loop *loop); /* the same, read now */

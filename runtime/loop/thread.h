@@ -33,6 +33,9 @@ typedef struct fc_thread {
 farcall_code fc_thread_start(
     fc_thread *thread, void (*run)(void *data), void *data, fc_error *error);
 void fc_thread_join(fc_thread *thread);
+
+/* A thread that nobody joins; false: none could be had. */
+bool fc_thread_start_alone(void (*run)(void *data), void *data);
 bool fc_thread_is_self(const fc_thread *thread);
 
 #endif

@@ -266,6 +266,7 @@ void
 fc_loop_enter(fc_loop *loop)
 {
 	fc_loop_after_fork(loop);
+	loop->turns++;
 	atomic_store_explicit(&loop->owner, self(), memory_order_relaxed);
 	if (atomic_load_explicit(&loop->polled, memory_order_relaxed))
 		atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);

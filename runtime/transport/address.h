@@ -37,6 +37,7 @@ typedef struct fc_address {
 	fc_host hosts[FC_HOSTS_MOST];
 	char *path; /* UNIX, FILE: path; MEM: name */
 	int fd;     /* FD */
+	char *authority;
 } fc_address;
 
 /* INVALID_ARGUMENT, BAD_ADDRESS, "bad address \"…\", column 12: port is not a number" */
@@ -67,6 +68,9 @@ typedef struct fc_place {
 	char text[128]; /* "ipv4:127.0.0.1:80", "ipv6:[::1]:80", "unix:/run/x", "mem:name" (cut to
 	                   fit) */
 } fc_place;
+
+/* The text without "ipv4:" and "ipv6:", for messages. */
+const char *fc_place_short(const fc_place *place);
 
 /* Loopback, unix, mem, or an inherited descriptor of such a kind: plaintext is fine there. */
 bool fc_place_is_local(const fc_place *place);

@@ -119,8 +119,8 @@ nobody_is_there(void **state)
 	snprintf(text, sizeof text, "UNAVAILABLE: connect %s: connection refused", target);
 	expect(target, 5000, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_REFUSED, text);
 	snprintf(target, sizeof target, "unix:/tmp/farcall-nobody-%d", (int)getpid());
-	expect(
-	    target, 5000, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_REFUSED, "connect unix:");
+	expect(target, 5000, FARCALL_UNAVAILABLE, FARCALL_CAUSE_ADDRESS_NOT_AVAILABLE,
+	    "connect unix:");
 	expect("mem:nobody", 5000, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_REFUSED,
 	    "connect mem:nobody: connection refused");
 }
@@ -130,11 +130,11 @@ hangs_up(void **state)
 {
 	(void)state;
 	expect_from(
-	    NULL, 0, true, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_LOST, "connection lost");
-	expect_from(SAYS(SETTINGS), true, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_LOST,
-	    "connection lost");
-	expect_from(SAYS("\0\0\6\4\0\0"), true, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_LOST,
-	    "connection lost");
+	    NULL, 0, true, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_LOST, "connection");
+	expect_from(
+	    SAYS(SETTINGS), true, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_LOST, "connection");
+	expect_from(
+	    SAYS("\0\0\6\4\0\0"), true, FARCALL_UNAVAILABLE, FARCALL_CAUSE_PROTOCOL, "SETTINGS");
 }
 
 static void
@@ -143,7 +143,7 @@ speaks_something_else(void **state)
 	(void)state;
 	expect_from(SAYS("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), true,
 	    FARCALL_UNAVAILABLE, FARCALL_CAUSE_PROTOCOL, "HTTP/1");
-	expect_from(SAYS("\x15\x03\x01\0\2\2\x16"), false, FARCALL_UNAVAILABLE,
+	expect_from(SAYS("\x15\x03\x01\0\2\2\x16"), true, FARCALL_UNAVAILABLE,
 	    FARCALL_CAUSE_PROTOCOL, "TLS");
 	expect_from(SAYS("SSH-2.0-OpenSSH_9.2\r\n"), false, FARCALL_UNAVAILABLE,
 	    FARCALL_CAUSE_PROTOCOL, "HTTP/2");
@@ -164,7 +164,7 @@ breaks_the_protocol(void **state)
 	(void)state;
 	/* GOAWAY, SETTINGS of a wrong size, a PUSH_PROMISE */
 	expect_from(SAYS(SETTINGS "\0\0\10\7\0\0\0\0\0\0\0\0\0\0\0\0\2"), true, FARCALL_UNAVAILABLE,
-	    FARCALL_CAUSE_SHUTDOWN, "GOAWAY");
+	    FARCALL_CAUSE_PROTOCOL, "GOAWAY");
 	expect_from(SAYS("\0\0\5\4\0\0\0\0\0abcde"), false, FARCALL_UNAVAILABLE,
 	    FARCALL_CAUSE_PROTOCOL, "SETTINGS");
 	expect_from(SAYS(SETTINGS "\0\0\5\5\4\0\0\0\1\0\0\0\2\x88"), false, FARCALL_UNAVAILABLE,

@@ -5,9 +5,12 @@
  */
 #include "tests/support/pair.h"
 
+#include <stdio.h>
+
 typedef struct outcome {
 	int done;
 	farcall_code code;
+	char error[256];
 } outcome;
 
 static void
@@ -17,6 +20,7 @@ on_done(farcall_call *call, farcall_code code, const Pair__Message *reply, void 
 
 	out->done++;
 	out->code = code;
+	snprintf(out->error, sizeof out->error, "%s", farcall_call_error(call));
 	if (code == FARCALL_OK)
 		assert_string_equal(reply->text, "a text");
 	farcall_call_free(call);
@@ -94,8 +98,9 @@ fail_each(const char *address, bool sticky)
 		if (!test_allocator_failed())
 			break;
 		survived += out.code == FARCALL_OK;
-		assert_true(out.code == FARCALL_OK || out.code == FARCALL_RESOURCE_EXHAUSTED ||
-		    out.code == FARCALL_UNAVAILABLE);
+		if (out.code != FARCALL_OK && out.code != FARCALL_RESOURCE_EXHAUSTED &&
+		    out.code != FARCALL_UNAVAILABLE)
+			fail_msg("allocation %zu: %s", n, out.error);
 	}
 	test_allocator_fail_at(0, false);
 	live_once(address, &out);

@@ -185,13 +185,32 @@ check_method(fc_run *run, const fc_method *method)
 		    fc_word_owner(method->member) ? method->member : method->stub, owner);
 }
 
+/* "farcall" and "farcall_call" are the library's, "farcall_map_v1_map" is free to use. */
+static bool
+is_the_librarys(const fc_service *service)
+{
+	static const char ours[] = "farcall";
+	const char *dot = strchr(service->c_name, '.');
+	size_t size = sizeof ours - 1;
+
+	if (dot != NULL && strchr(dot + 1, '.') != NULL)
+		return false;
+	return strncmp(service->prefix, ours, size) == 0 &&
+	    (service->prefix[size] == '\0' || service->prefix[size] == '_');
+}
+
 static void
 check_service(fc_run *run, const fc_service *service)
 {
 	const char *owner = fc_word_owner(service->prefix);
 	size_t i;
 
-	if (owner != NULL)
+	if (is_the_librarys(service))
+		fc_refuse(run, &service->place,
+		    "service %s becomes '%s' in C, where the library's own names are; use a "
+		    "package of two names or more",
+		    service->full_name, service->prefix);
+	else if (owner != NULL)
 		fc_refuse(run, &service->place, "service %s becomes '%s' in C, %s",
 		    service->full_name, service->prefix, owner);
 	for (i = 0; i < service->n_methods; i++)

@@ -153,11 +153,9 @@ closure(fc_run *run, const fc_file *file, size_t *n_files)
 			const char *name = list[i]->proto->dependency[j];
 			const fc_file *import = fc_find_file(run, name);
 
-			if (import == NULL) {
+			if (import == NULL)
 				fc_die("bad request: %s imports %s, which is not there",
 				    list[i]->name, name);
-				return NULL;
-			}
 			if (!seen[import - run->files])
 				list[count++] = import;
 			seen[import - run->files] = true;

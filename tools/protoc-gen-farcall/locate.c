@@ -74,11 +74,10 @@ find(const fc_place *place)
 }
 
 const char *
-fc_comment_at(fc_run *run, const fc_place *place)
+fc_comment_at(const fc_place *place)
 {
 	const fc_location *location = find(place);
 
-	(void)run;
 	if (location == NULL)
 		return NULL;
 	return location->leading_comments != NULL ? location->leading_comments

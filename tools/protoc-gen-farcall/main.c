@@ -137,13 +137,28 @@ write_response(fc_run *run, const fc_response *response)
 		fc_die("cannot write standard output");
 }
 
+/* protoc gives no arguments; people do. */
+static int
+answer_person(const char *argument)
+{
+	if (strcmp(argument, "--version") == 0) {
+		printf("protoc-gen-farcall %s\n", FARCALL_VERSION);
+		return EXIT_SUCCESS;
+	}
+	fprintf(
+	    stderr, "use: protoc --farcall_out=DIR FILE.proto, or protoc-gen-farcall --version\n");
+	return EXIT_FAILURE;
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	fc_run run = {0};
 	fc_response response = GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__INIT;
 	const char *error;
 
+	if (argc > 1)
+		return answer_person(argv[1]);
 #ifdef _WIN32
 	_setmode(_fileno(stdin), _O_BINARY);
 	_setmode(_fileno(stdout), _O_BINARY);

@@ -38,10 +38,8 @@ take(void *data, size_t size)
 
 	if (size <= SIZE_MAX - sizeof *block)
 		block = (struct fc_block *)malloc(sizeof *block + size);
-	if (block == NULL) {
+	if (block == NULL)
 		fc_die("out of memory");
-		return NULL;
-	}
 	block->head.next = run->blocks;
 	run->blocks = block;
 	return block + 1;

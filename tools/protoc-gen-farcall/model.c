@@ -65,7 +65,7 @@ check_file_name(const char *name)
 
 	if (name == NULL || name[0] == '\0')
 		fc_die("bad request: a file without a name");
-	for (at = name; at != NULL && *at != '\0'; at++)
+	for (at = name; *at != '\0'; at++)
 		if ((unsigned char)*at < 0x20 || *at == 0x7f || *at == '"' || *at == '\\')
 			fc_die("bad request: a file name with byte 0x%02x at %u",
 			    (unsigned)(unsigned char)*at, (unsigned)(at - name));
@@ -205,11 +205,9 @@ name_type(fc_run *run, const fc_method *method, const char *name, const char **t
 	if (name != NULL && run->n_types != 0)
 		found = (const fc_type *)bsearch(
 		    name, run->types, run->n_types, sizeof *run->types, compare_type_name);
-	if (found == NULL) {
+	if (found == NULL)
 		fc_die("bad request: %s: no message %s", method->full_name,
 		    name == NULL ? "named" : name);
-		return;
-	}
 	c_name = fc_c_full_name(run, found->file, found->full_name + 1);
 	*type = fc_c_type(run, c_name);
 	*descriptor = fc_say(run, "%s__descriptor", fc_c_lower(run, c_name));
@@ -252,7 +250,7 @@ model_method(fc_run *run, const fc_service *service, const fc_method_proto *prot
 	                       : (server ? FARCALL_SERVER_STREAM : FARCALL_UNARY);
 	method->flags = flags_of(proto->options);
 	method->place = fc_place_of(run, file, FC_COUNT(path), path);
-	method->comment = fc_comment_at(run, &method->place);
+	method->comment = fc_comment_at(&method->place);
 	name_type(run, method, proto->input_type, &method->request, &method->request_descriptor);
 	name_type(run, method, proto->output_type, &method->reply, &method->reply_descriptor);
 }
@@ -262,19 +260,18 @@ model_service(fc_run *run, const fc_file *file, int32_t index, fc_service *servi
 {
 	const fc_service_proto *proto = file->proto->service[index];
 	const int32_t path[] = {FIELD_SERVICE, index};
-	const char *c_name;
 	size_t i;
 
 	service->name = checked_name(proto->name, "service", file);
 	service->full_name = fc_say(
 	    run, "%s%s%s", file->package, file->package[0] == '\0' ? "" : ".", service->name);
-	c_name = fc_c_full_name(run, file, service->full_name);
-	service->prefix = fc_c_prefix(run, c_name);
-	service->protobuf_c = fc_c_lower(run, c_name);
+	service->c_name = fc_c_full_name(run, file, service->full_name);
+	service->prefix = fc_c_prefix(run, service->c_name);
+	service->protobuf_c = fc_c_lower(run, service->c_name);
 	service->deprecated =
 	    proto->options != NULL && proto->options->has_deprecated && proto->options->deprecated;
 	service->place = fc_place_of(run, file, FC_COUNT(path), path);
-	service->comment = fc_comment_at(run, &service->place);
+	service->comment = fc_comment_at(&service->place);
 	service->n_methods = proto->n_method;
 	service->methods = (fc_method *)fc_take(run, proto->n_method + 1, sizeof(fc_method));
 	for (i = 0; i < proto->n_method; i++)
@@ -317,8 +314,7 @@ model_wanted(fc_run *run)
 		if (file == NULL)
 			fc_die("bad request: %s is to be generated, but is not there",
 			    run->request->file_to_generate[i]);
-		else
-			file->wanted = true;
+		file->wanted = true;
 	}
 }
 

@@ -29,6 +29,9 @@ static const char *const cpp_words[] = {"and", "and_eq", "bitand", "bitor", "cat
 static const char *const macros[] = {
     "errno", "i386", "linux", "noreturn", "stderr", "stdin", "stdout", "unix"};
 
+/* Types that stand in a struct of handlers: C++ lets no member before them have their names. */
+static const char *const types[] = {"farcall_call", "farcall_code"};
+
 static bool
 is_upper(char c)
 {
@@ -107,6 +110,8 @@ fc_word_owner(const char *word)
 		return "a keyword of C++";
 	if (is_among(word, macros, FC_COUNT(macros)))
 		return "a macro of compilers or the C library";
+	if (is_among(word, types, FC_COUNT(types)))
+		return "a type of farcall";
 	return NULL;
 }
 

@@ -55,6 +55,7 @@ typedef struct fc_method {
 typedef struct fc_service {
 	const char *name;       /* "Greeter" */
 	const char *full_name;  /* "demo.Greeter" */
+	const char *c_name;     /* the same, after (pb_c_file).c_package */
 	const char *prefix;     /* "demo_greeter" */
 	const char *protobuf_c; /* "demo__greeter": what protoc-c calls it */
 	const char *comment;    /* NULL: none */
@@ -113,7 +114,7 @@ void fc_put(fc_out *out, const char *format, ...) FARCALL_PRINTF(2, 3);
 void fc_put_list(fc_out *out, const char *format, va_list arguments);
 void fc_put_bytes(fc_out *out, const char *bytes, size_t size);
 /* The request makes no sense, or the machine is out of something: text on stderr, exit 1. */
-void fc_die(const char *format, ...) FARCALL_PRINTF(1, 2);
+_Noreturn void fc_die(const char *format, ...) FARCALL_PRINTF(1, 2);
 
 /* guard.c: NULL, or why these bytes must not be unpacked as this message. */
 const char *fc_guard(
@@ -137,7 +138,7 @@ fc_file *fc_find_file(const fc_run *run, const char *name); /* NULL: none */
 /* locate.c */
 void fc_locate_init(fc_run *run, fc_file *file);
 fc_place fc_place_of(fc_run *run, const fc_file *file, size_t depth, const int32_t *path);
-const char *fc_comment_at(fc_run *run, const fc_place *place);
+const char *fc_comment_at(const fc_place *place);
 void fc_refuse(fc_run *run, const fc_place *place, const char *format, ...) FARCALL_PRINTF(3, 4);
 const char *fc_refusals(fc_run *run); /* "file:line:column: text", a line each; NULL: none */
 

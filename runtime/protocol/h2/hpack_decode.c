@@ -34,8 +34,10 @@ typedef struct decoding {
 	fc_field_set *set;
 	const uint8_t *at, *end;
 	char *scratch; /* where the next Huffman-coded text goes; NULL: none yet */
+	size_t room;   /* what is left of max_list; 0 once it was too little */
 	unsigned fields, resizes;
 	bool too_large;
+	bool secret; /* a literal of it is never to be indexed */
 } decoding;
 
 /* A string as it stands in the block. */
@@ -166,22 +168,26 @@ unpack_value(decoding *now, const string *from, text *value)
 }
 
 static void
+overflow(decoding *now)
+{
+	now->too_large = true;
+	now->room = 0;
+	now->set->says = 0;
+	now->set->n_metadata = 0;
+	fc_hpack_table_settle(&now->decoder->table);
+}
+
+static inline void
 add(decoding *now, const fc_field *field, size_t size)
 {
 	fc_field_set *set = now->set;
 	uint32_t says = set->says;
 
-	if (now->too_large)
-		return;
-	set->list_size += size;
-	if (FARCALL_UNLIKELY(
-	        set->list_size > now->decoder->max_list || now->fields == FC_FIELDS_MOST)) {
-		now->too_large = true;
-		set->says = 0;
-		set->n_metadata = 0;
-		fc_hpack_table_settle(&now->decoder->table);
+	if (FARCALL_UNLIKELY(size > now->room || now->fields == FC_FIELDS_MOST)) {
+		overflow(now);
 		return;
 	}
+	now->room -= size;
 	now->fields++;
 	if (field->token == FC_TOKEN_OTHER)
 		set->metadata[set->n_metadata++] = field;
@@ -192,13 +198,15 @@ add(decoding *now, const fc_field *field, size_t size)
 	set->says = says | field->says;
 }
 
-static fc_hpack_verdict
+static inline fc_hpack_verdict
 indexed(decoding *now)
 {
 	const fc_hpack_entry *entry;
-	uint32_t index;
+	uint32_t index = *now->at & 0x7f;
 
-	if (!get_integer(now, 0x7f, &index))
+	if (index != 0x7f)
+		now->at++;
+	else if (!get_integer(now, 0x7f, &index))
 		return FC_HPACK_ERROR;
 	entry = fc_hpack_table_at(&now->decoder->table, index);
 	if (entry == NULL)
@@ -329,7 +337,7 @@ passing(decoding *now, const literal *found)
 {
 	fc_hpack_decoder *decoder = now->decoder;
 	size_t key_size = (size_t)(now->at - found->start), size;
-	bool may_keep = !found->never && !found->insert && !now->too_large;
+	bool may_keep = !found->never && !now->too_large;
 	uint32_t hash = 0;
 	text name, value;
 	fc_field *field;
@@ -349,6 +357,7 @@ passing(decoding *now, const literal *found)
 	verdict = decode_literal(now, found, &name, &value);
 	if (verdict != FC_HPACK_OK || now->too_large)
 		return verdict;
+	now->secret |= found->never;
 	field = make_literal(now, found->like, &name, &value, found->never);
 	if (field == NULL)
 		return FC_HPACK_NO_MEMORY;
@@ -386,6 +395,7 @@ inserting(decoding *now, const literal *found)
 	return FC_HPACK_OK;
 }
 
+/* Any but an indexed one. */
 static fc_hpack_verdict
 one_field(decoding *now)
 {
@@ -393,8 +403,6 @@ one_field(decoding *now)
 	literal found;
 	fc_hpack_verdict verdict;
 
-	if (first >= 0x80)
-		return indexed(now);
 	if (first >= 0x20 && first < 0x40)
 		return resize(now);
 	verdict = find_literal(now, &found);
@@ -407,7 +415,7 @@ fc_hpack_verdict
 fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc_field_set *set)
 {
 	uint32_t hash = fc_hpack_hash(block, size), generation = decoder->table.generation;
-	decoding now = {decoder, set, block, block + size, NULL, 0, 0, false};
+	decoding now = {.decoder = decoder, .set = set, .at = block, .end = block + size};
 	fc_hpack_verdict verdict;
 
 	if (fc_memo_find_block(&decoder->memo, hash, generation, block, size, set))
@@ -417,15 +425,16 @@ fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc
 	fc_arena_reset(&decoder->arena);
 	set->says = 0;
 	set->n_metadata = 0;
-	set->list_size = 0;
+	now.room = decoder->max_list;
 	while (now.at != now.end) {
-		verdict = one_field(&now);
+		verdict = *now.at >= 0x80 ? indexed(&now) : one_field(&now);
 		if (verdict != FC_HPACK_OK)
 			return verdict;
 	}
 	if (now.too_large)
 		return FC_HPACK_TOO_LARGE;
-	if (decoder->table.generation == generation && size != 0)
+	set->list_size = decoder->max_list - now.room;
+	if (decoder->table.generation == generation && size != 0 && !now.secret)
 		fc_memo_keep_block(&decoder->memo, hash, generation, block, size, set);
 	return FC_HPACK_OK;
 }

@@ -13,6 +13,7 @@
 #include "runtime/protocol/h2/huffman.h"
 
 #define SLOTS 64u
+#define FIRST (FC_HPACK_STATIC + 1) /* sequence number of the first entry */
 
 /* Two updates of the table's size, a first byte, an index and two lengths: 6 bytes at most each. */
 #define HEAD_MOST 36u
@@ -23,7 +24,8 @@ struct fc_hpack_encoder {
 	fc_pool *pool;
 	size_t lowest; /* the table's least limit since the last block */
 	bool announce; /* the limit has changed since the last block */
-	/* Sequence numbers of the last entry with such a hash: hints, checked before use. */
+	/* Static indices, or sequence numbers of dynamic entries (from FIRST): of the last one with
+	 * such a hash. Hints: checked before use. */
 	uint32_t by_field[SLOTS], by_name[SLOTS];
 };
 
@@ -45,6 +47,7 @@ fc_hpack_encoder_new(fc_pool *pool)
 	memset((char *)encoder + sizeof *block, 0, sizeof *encoder - sizeof *block);
 	encoder->pool = pool;
 	fc_hpack_table_init(&encoder->table, pool, FC_HPACK_TABLE);
+	encoder->table.next = FIRST;
 	return encoder;
 }
 
@@ -122,18 +125,9 @@ same_name(const request *field, const fc_hpack_entry *entry)
 static bool
 same_field(const request *field, const fc_hpack_entry *entry)
 {
-	return entry->hash == field->hash && entry->field.value_size == field->value_size &&
+	return entry->field.value_size == field->value_size &&
 	    fc_hpack_same(entry->field.value, field->value, field->value_size) &&
 	    same_name(field, entry);
-}
-
-/* The entry numbered so; NULL: it is in the table no longer, or not yet. */
-static const fc_hpack_entry *
-entry_at(const fc_hpack_table *table, uint32_t number)
-{
-	if (table->next - 1 - number >= table->count)
-		return NULL;
-	return table->ring[number & table->mask];
 }
 
 static uint32_t
@@ -142,50 +136,77 @@ index_of(const fc_hpack_table *table, uint32_t number)
 	return FC_HPACK_STATIC + (table->next - number);
 }
 
-/* The index of the whole field; 0: none. */
+/* What a hint means now: an index, and the entry there; 0: nothing any longer. */
+static inline uint32_t
+follow(const fc_hpack_table *table, uint32_t hint, const fc_hpack_entry **entry)
+{
+	if (hint - 1 < FC_HPACK_STATIC) {
+		*entry = &fc_hpack_static[hint - 1];
+		return hint;
+	}
+	if (table->next - 1 - hint >= table->count)
+		return 0;
+	*entry = table->ring[hint & table->mask];
+	return index_of(table, hint);
+}
+
+/* The index of the whole field, where no hint leads to it; 0: none. */
 static uint32_t
-find_field(fc_hpack_encoder *encoder, const request *field, uint32_t static_index)
+search(fc_hpack_encoder *encoder, const request *field, uint32_t *hint)
 {
 	const fc_hpack_table *table = &encoder->table;
-	uint32_t *hint = &encoder->by_field[field->hash % SLOTS];
-	const fc_hpack_entry *entry = entry_at(table, *hint);
+	uint32_t i = fc_hpack_static_find(field->name, field->name_size);
 
-	if (entry != NULL && same_field(field, entry))
-		return index_of(table, *hint);
-	for (uint32_t i = static_index; i != 0 && i <= FC_HPACK_STATIC; i++) {
-		entry = &fc_hpack_static[i - 1];
-		if (!same_name(field, entry))
+	for (; i != 0 && i <= FC_HPACK_STATIC; i++) {
+		if (!same_name(field, &fc_hpack_static[i - 1]))
 			break;
-		if (entry->field.value_size == field->value_size &&
-		    memcmp(entry->field.value, field->value, field->value_size) == 0)
-			return i;
+		if (!same_field(field, &fc_hpack_static[i - 1]))
+			continue;
+		*hint = i;
+		return i;
 	}
 	for (uint32_t n = table->count; n != 0; n--) {
 		uint32_t number = table->next - n;
+		const fc_hpack_entry *entry = table->ring[number & table->mask];
 
-		if (same_field(field, table->ring[number & table->mask])) {
-			*hint = number;
-			return index_of(table, number);
-		}
+		if (entry->hash != field->hash || !same_field(field, entry))
+			continue;
+		*hint = number;
+		return index_of(table, number);
 	}
 	return 0;
 }
 
-static uint32_t
-find_name(const fc_hpack_encoder *encoder, const request *field, uint32_t static_index)
+static inline uint32_t
+find_field(fc_hpack_encoder *encoder, const request *field)
 {
-	uint32_t number = encoder->by_name[field->name_hash % SLOTS];
+	uint32_t *hint = &encoder->by_field[field->hash % SLOTS];
 	const fc_hpack_entry *entry;
+	uint32_t index = follow(&encoder->table, *hint, &entry);
 
-	if (static_index != 0)
-		return static_index;
-	entry = entry_at(&encoder->table, number);
-	return entry != NULL && same_name(field, entry) ? index_of(&encoder->table, number) : 0;
+	if (index != 0 && same_field(field, entry))
+		return index;
+	return search(encoder, field, hint);
+}
+
+static uint32_t
+find_name(fc_hpack_encoder *encoder, const request *field)
+{
+	uint32_t *hint = &encoder->by_name[field->name_hash % SLOTS];
+	const fc_hpack_entry *entry;
+	uint32_t index = follow(&encoder->table, *hint, &entry);
+
+	if (index != 0 && same_name(field, entry))
+		return index;
+	index = fc_hpack_static_find(field->name, field->name_size);
+	if (index != 0)
+		*hint = index;
+	return index;
 }
 
 /* false: too large, or no memory; the field must pass without. */
 static bool
-insert(fc_hpack_encoder *encoder, const request *field)
+insert(fc_hpack_encoder *encoder, const request *field, uint32_t index)
 {
 	fc_hpack_table *table = &encoder->table;
 	fc_hpack_entry *entry;
@@ -198,7 +219,8 @@ insert(fc_hpack_encoder *encoder, const request *field)
 		return false;
 	entry->hash = field->hash;
 	encoder->by_field[field->hash % SLOTS] = table->next;
-	encoder->by_name[field->name_hash % SLOTS] = table->next;
+	if (index == 0 || index > FC_HPACK_STATIC)
+		encoder->by_name[field->name_hash % SLOTS] = table->next;
 	fc_hpack_table_insert(table, entry);
 	fc_hpack_table_settle(table);
 	return true;
@@ -210,26 +232,28 @@ fc_hpack_encode(fc_hpack_encoder *encoder, fc_buf *to, const char *name, size_t 
 {
 	request field = {name, value_size != 0 ? value : "", name_size, value_size, 0,
 	    fc_hpack_hash(name, name_size)};
-	uint32_t known = fc_hpack_static_find(name, name_size), index;
+	uint32_t index;
 	uint8_t *start, *at;
 	bool indexed = false;
 
 	at = start = fc_buf_reserve(to, name_size + value_size + HEAD_MOST);
 	if (start == NULL)
 		return false;
-	if (encoder->announce)
+	if (FARCALL_UNLIKELY(encoder->announce)) {
 		at = put_limits(encoder, at);
-	encoder->announce = false;
+		encoder->announce = false;
+		fc_hpack_table_changed(&encoder->table); /* these bytes are said once */
+	}
 	if (store == FC_HPACK_INDEX) {
 		field.hash = fc_hpack_hash(value, value_size) + field.name_hash * 31;
-		index = find_field(encoder, &field, known);
+		index = find_field(encoder, &field);
 		if (index != 0) {
 			at = put_integer(at, 0x80, 0x7f, index);
 			goto out;
 		}
 	}
-	index = find_name(encoder, &field, known);
-	indexed = store == FC_HPACK_INDEX && insert(encoder, &field);
+	index = find_name(encoder, &field);
+	indexed = store == FC_HPACK_INDEX && insert(encoder, &field, index);
 	if (indexed)
 		at = put_integer(at, 0x40, 0x3f, index);
 	else

@@ -40,8 +40,8 @@ fc_hpack_table_fini(fc_hpack_table *table)
 	memset(table, 0, sizeof *table);
 }
 
-static void
-changed(fc_hpack_table *table)
+void
+fc_hpack_table_changed(fc_hpack_table *table)
 {
 	table->generation++;
 	if (table->generation == 0)
@@ -63,14 +63,14 @@ fc_hpack_table_limit(fc_hpack_table *table, size_t limit)
 {
 	evict_to(table, limit);
 	table->limit = limit;
-	changed(table);
+	fc_hpack_table_changed(table);
 }
 
 void
 fc_hpack_table_clear(fc_hpack_table *table)
 {
 	evict_to(table, 0);
-	changed(table);
+	fc_hpack_table_changed(table);
 }
 
 void
@@ -178,5 +178,5 @@ fc_hpack_table_insert(fc_hpack_table *table, fc_hpack_entry *entry)
 	table->next++;
 	table->count++;
 	table->size += entry->size;
-	changed(table);
+	fc_hpack_table_changed(table);
 }

@@ -46,6 +46,9 @@ void fc_hpack_table_fini(fc_hpack_table *table);
 void fc_hpack_table_limit(fc_hpack_table *table, size_t limit);
 void fc_hpack_table_clear(fc_hpack_table *table); /* evicts all */
 
+/* Begins a new generation. */
+void fc_hpack_table_changed(fc_hpack_table *table);
+
 /* An entry with room for both texts behind it, its name and value set (not copied from static
  * memory: `name_stays`), all else zero. It is in no table until fc_hpack_table_insert(), and must
  * go there, or the memory waits for the next one. NULL: out of memory; nothing changed. */
@@ -80,7 +83,7 @@ fc_hpack_word(const uint8_t *p)
 {
 	uint64_t word;
 
-	memcpy(&word, p, 8);
+	memcpy(&word, p, sizeof word);
 	return word;
 }
 
@@ -91,26 +94,33 @@ fc_hpack_mix(uint64_t hash, uint64_t word)
 	return hash ^ hash >> 29;
 }
 
-/* Of at most 10 words spread over the bytes: collisions only cost time, equality is always checked.
- */
-static inline uint32_t
-fc_hpack_hash(const void *bytes, size_t size)
+/* Of words `step` bytes apart, and the last one. */
+static inline uint64_t
+fc_hpack_hash_by(const void *bytes, size_t size, size_t step)
 {
 	const uint8_t *p = (const uint8_t *)bytes;
-	uint64_t hash = size;
 
 	if (size >= 8) {
-		size_t step = size <= 72 ? 8 : size / 9;
+		uint64_t hash = size;
 
 		for (size_t i = 0; i + 8 < size; i += step)
 			hash = fc_hpack_mix(hash, fc_hpack_word(p + i));
-		hash = fc_hpack_mix(hash, fc_hpack_word(p + size - 8));
-	} else if (size >= 4) {
-		hash = fc_hpack_mix(hash, (uint64_t)fc_get32(p) << 32 | fc_get32(p + size - 4));
-	} else if (size != 0) {
-		hash = fc_hpack_mix(
-		    hash, (uint64_t)p[0] << 16 | (uint64_t)p[size / 2] << 8 | p[size - 1]);
+		return fc_hpack_mix(hash, fc_hpack_word(p + size - 8));
 	}
+	if (size >= 4)
+		return fc_hpack_mix(size, (uint64_t)fc_get32(p) << 32 | fc_get32(p + size - 4));
+	if (size != 0)
+		return fc_hpack_mix(
+		    size, (uint64_t)p[0] << 16 | (uint64_t)p[size / 2] << 8 | p[size - 1]);
+	return 0;
+}
+
+/* Of at most 10 words spread over the bytes: for finding, where equality is checked after. */
+static inline uint32_t
+fc_hpack_hash(const void *bytes, size_t size)
+{
+	uint64_t hash = fc_hpack_hash_by(bytes, size, size <= 72 ? 8 : size / 9);
+
 	return (uint32_t)(hash ^ hash >> 32);
 }
 

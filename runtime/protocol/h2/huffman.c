@@ -7,6 +7,7 @@
 #include "runtime/protocol/h2/huffman.h"
 
 #include "runtime/base/bytes.h"
+#include "runtime/protocol/h2/fields.h"
 
 #define EOS 256
 
@@ -19,14 +20,9 @@ get64(const uint8_t *p)
 static unsigned
 kinds_of(unsigned c)
 {
-	unsigned kinds = 0;
+	char text = (char)c;
 
-	if ((c < 0x20 && c != '\t') || c == 0x7f)
-		kinds |= FC_TEXT_NOT_VALUE;
-	/* No code of more than 11 bits stands for a token character but these. */
-	if (c != '#' && c != '$' && c != '^' && c != '`' && c != '|' && c != '~')
-		kinds |= FC_TEXT_NOT_NAME;
-	return kinds;
+	return fc_field_name_kinds(&text, 1) | fc_field_value_kinds(&text, 1);
 }
 
 /* The symbol whose code of more than 11 bits opens `bits` (left-aligned); its length in `length`.
@@ -43,43 +39,53 @@ long_symbol(uint64_t bits, unsigned *length)
 	return fc_huffman_long_symbols[row->at + ((top >> (32 - row->length)) - row->first)];
 }
 
+/* One character of the last 10 bits, or a long one. 0: none is whole there; else its length. */
+static unsigned
+last_symbol(uint64_t bits, unsigned left, unsigned *c, uint32_t *seen)
+{
+	uint32_t next = (uint32_t)(bits >> (64 - FC_HUFFMAN_BITS));
+	unsigned length = fc_huffman_pairs[next] >> 20 & 15;
+
+	if (length == 0) {
+		*c = long_symbol(bits, &length);
+		if (length > left)
+			return 0;
+		*seen |= (uint32_t)kinds_of(*c) << 28;
+		return length;
+	}
+	if (length > left)
+		return 0;
+	/* With ones behind it there is no second character, whose kinds would be seen too. */
+	next |= (1u << (FC_HUFFMAN_BITS - length)) - 1;
+	*c = fc_huffman_pairs[next] & 0xff;
+	*seen |= fc_huffman_pairs[next];
+	return length;
+}
+
 /* At most 56 bits, left-aligned and followed by ones. false: they do not end as they should. */
 static bool
-decode_tail(uint64_t bits, unsigned left, char **to, unsigned *kinds)
+decode_tail(uint64_t bits, unsigned left, char **to, uint32_t *seen)
 {
 	char *out = *to;
+	unsigned length, c;
 
-	for (;;) {
+	while (left >= FC_HUFFMAN_BITS) {
 		uint32_t pair = fc_huffman_pairs[bits >> (64 - FC_HUFFMAN_BITS)];
-		unsigned length = pair >> 20 & 15;
-		unsigned c = pair & 0xff;
 
-		if (length == 0) {
-			c = long_symbol(bits, &length);
-			if (length > left)
-				break;
-			if (c == EOS)
-				return false;
-			*kinds |= kinds_of(c);
-		} else {
-			if (length > left)
-				break;
-			/* A pair's kinds may be the second one's: ask for this one alone. */
-			if ((pair >> 16 & 3) == 2 && (pair >> 24 & 15) <= left) {
-				*out++ = (char)c;
-				c = pair >> 8 & 0xff;
-				length = pair >> 24 & 15;
-				*kinds |= pair >> 28;
-			} else if ((pair >> 16 & 3) == 2) {
-				uint32_t alone = fc_huffman_pairs[fc_huffman_codes[c].code
-				        << (FC_HUFFMAN_BITS - length) |
-				    ((1u << (FC_HUFFMAN_BITS - length)) - 1)];
-
-				*kinds |= alone >> 28;
-			} else {
-				*kinds |= pair >> 28;
-			}
-		}
+		length = pair >> 24 & 15;
+		if (length == 0)
+			break;
+		out[0] = (char)pair;
+		out[1] = (char)(pair >> 8);
+		out += pair >> 16 & 3;
+		*seen |= pair;
+		bits = bits << length | ((UINT64_C(1) << length) - 1);
+		left -= length;
+	}
+	/* Ones to the end are padding, or EOS. */
+	while (bits != UINT64_MAX && (length = last_symbol(bits, left, &c, seen)) != 0) {
+		if (c == EOS)
+			return false;
 		*out++ = (char)c;
 		bits = bits << length | ((UINT64_C(1) << length) - 1);
 		left -= length;
@@ -128,8 +134,8 @@ fc_huffman_decode(const uint8_t *from, size_t size, char *to, size_t *to_size, u
 		bits ^= (uint64_t)(uint8_t)~from[i] << shift;
 	if ((at & 7) != 0)
 		bits = bits << (at & 7) | ((1u << (at & 7)) - 1);
-	*kinds = seen >> 28 & 3;
-	ok = decode_tail(bits, (unsigned)(size * 8 - at), &out, kinds);
+	ok = decode_tail(bits, (unsigned)(size * 8 - at), &out, &seen);
+	*kinds = seen >> 28;
 	*to_size = (size_t)(out - to);
 	return ok;
 }

@@ -17,6 +17,33 @@ fc_memo_fini(fc_memo *memo)
 	memset(memo, 0, sizeof *memo);
 }
 
+/* Of all bytes, four words at a time. */
+static uint64_t
+hash_all(const uint8_t *p, size_t size)
+{
+	uint64_t hash = size;
+
+	for (; size > 32; p += 32, size -= 32)
+		hash = fc_hpack_mix(hash,
+		    fc_hpack_word(p) * UINT64_C(0x8bb84b93962eacc9) +
+		        fc_hpack_word(p + 8) * UINT64_C(0x4b33a62ed433d4a3) +
+		        fc_hpack_word(p + 16) * UINT64_C(0x4d5a2da51de1aa47) +
+		        fc_hpack_word(p + 24) * UINT64_C(0xa0761d6478bd642f));
+	return hash ^ fc_hpack_hash_by(p, size, 8);
+}
+
+/* Whether it has been seen just before in this slot. The hash that finds the slot is of samples, so
+ * that a long block which changes in one byte would be taken for the same again and again. */
+static bool
+second_time(fc_memo_slot *slot, const uint8_t *key, size_t key_size)
+{
+	uint64_t hash = hash_all(key, key_size);
+	bool second = slot->seen == hash;
+
+	slot->seen = hash;
+	return second;
+}
+
 static void
 fill(fc_memo_slot *slot, void *kept, const uint8_t *key, size_t key_size, uint32_t hash,
     uint32_t generation)
@@ -91,10 +118,9 @@ fc_memo_keep_block(fc_memo *memo, uint32_t hash, uint32_t generation, const uint
 	fc_field *room;
 	char *text;
 
-	if (slot->seen != hash || size > FC_MEMO_KEY || !measure(set, &literals, &texts)) {
-		slot->seen = hash;
+	if (size > FC_MEMO_KEY || !second_time(slot, block, size) ||
+	    !measure(set, &literals, &texts))
 		return;
-	}
 	kept = (fc_field_set *)fc_malloc(head + pointers + literals * sizeof *room + texts + size);
 	if (kept == NULL)
 		return;
@@ -142,10 +168,8 @@ fc_memo_keep_literal(fc_memo *memo, uint32_t hash, uint32_t generation, uint32_t
 		return;
 	slot = &memo->literals[hash % FC_MEMO_LITERALS];
 	/* A field of the block under way may be the one kept here. */
-	if (slot->seen != hash || (slot->kept != NULL && slot->block == number)) {
-		slot->seen = hash;
+	if (!second_time(slot, key, key_size) || (slot->kept != NULL && slot->block == number))
 		return;
-	}
 	kept = (fc_memo_literal *)fc_malloc(sizeof *kept + texts + key_size);
 	if (kept == NULL)
 		return;

@@ -20,7 +20,7 @@ typedef struct fc_memo_literal {
 } fc_memo_literal;   /* then the texts and the key */
 
 typedef struct fc_memo_slot {
-	uint32_t seen;       /* hash of the last one that came by */
+	uint64_t seen;       /* hash of all bytes of the last one that came by */
 	uint32_t hash;       /* of what is kept */
 	uint32_t generation; /* of the table; 0: leans on no entry of it */
 	uint32_t block;      /* literals: the block that used it last */
@@ -36,7 +36,7 @@ typedef struct fc_memo {
 
 void fc_memo_fini(fc_memo *memo);
 
-/* Remembers the block if it is the second time; its set leans on the table as it is now. */
+/* Keeps the block if it is the second time; its set leans on the table as it is now. */
 void fc_memo_keep_block(fc_memo *memo, uint32_t hash, uint32_t generation, const uint8_t *block,
     size_t size, const fc_field_set *set);
 

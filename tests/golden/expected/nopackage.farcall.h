@@ -456,6 +456,52 @@ lower_initial__send_reply(farcall_call *call, const Class *reply)
 	return farcall_call_send_reply(call, (const ProtobufCMessage *)reply);
 }
 
+/*
+ * service Ping
+ *
+ * C++ minds a member with its struct's name only where there is a constructor.
+ */
+extern const farcall_method ping__methods[1];
+extern const farcall_interface ping__interface;
+
+/* Handlers; one left NULL answers UNIMPLEMENTED. */
+struct ping {
+	farcall_code (*ping)(farcall_call *call, const Class *request, Class *reply);
+};
+
+static inline farcall_service *
+ping__register(farcall_server *server, const struct ping *ops, void *self)
+{
+	return farcall_server_register(server, &ping__interface, ops, sizeof *ops, self);
+}
+
+/*
+ * Ping.Ping (unary)
+ */
+static inline farcall_code
+ping_ping(farcall_call *call, const Class *request, const Class **reply)
+{
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
+	code = farcall_call_invoke(
+	    call, &ping__methods[0], (const ProtobufCMessage *)request, &message);
+	if (code == FARCALL_OK && reply != NULL)
+		*reply = (const Class *)(const void *)message;
+	return code;
+}
+
+typedef void ping_ping__done(
+    farcall_call *call, farcall_code code, const Class *reply, void *data);
+void ping_ping__async(
+    farcall_call *call, const Class *request, ping_ping__done *done, void *data);
+
+static inline farcall_code
+ping_ping__send_reply(farcall_call *call, const Class *reply)
+{
+	return farcall_call_send_reply(call, (const ProtobufCMessage *)reply);
+}
+
 FARCALL_END_DECLS
 
 #endif

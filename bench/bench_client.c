@@ -1,0 +1,237 @@
+/*
+ * farcall-bench-client: calls bench.EchoService.Echo as fast as it can and prints one line of JSON.
+ *
+ *   --port N --conns C --out O --size S   C connections, O calls outstanding on each, S bytes (1,
+ * 1, 64)
+ *   --calls N | --secs S --warm W         so many calls, or so long after a warm-up (0.7 s, 0.15 s)
+ *   --variant sync | async                one blocking call after another (C and O are 1);
+ * callbacks on a stepped loop
+ *
+ * Every answer's size is checked; a failed call ends the program with 1.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "bench.farcall.h"
+
+#define SUB 64 /* slots of the histogram for each power of two: 1.6 % */
+#define SLOTS (SUB * 40)
+
+static struct {
+	int port, conns, out, size;
+	double secs, warm;
+	uint64_t calls;
+	const char *variant;
+} options = {0, 1, 1, 64, 0.7, 0.15, 0, "async"};
+
+static struct {
+	uint64_t from, until, begun, ended, counted, last;
+	uint32_t slots[SLOTS];
+} meter;
+
+static Bench__EchoMsg request = BENCH__ECHO_MSG__INIT;
+
+typedef struct job {
+	farcall_channel *channel;
+	uint64_t sent;
+} job;
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int
+slot_of(uint64_t ns)
+{
+	int power = 0, slot;
+
+	if (ns < SUB)
+		return (int)ns;
+	while (ns >> power >= 2 * SUB)
+		power++;
+	slot = power * SUB + (int)(ns >> power);
+	return slot < SLOTS ? slot : SLOTS - 1;
+}
+
+static double
+slot_us(int slot)
+{
+	int power = slot < 2 * SUB ? 0 : slot / SUB - 1;
+
+	return (double)((uint64_t)(slot - power * SUB) << power) / 1000;
+}
+
+static double
+percentile(double share)
+{
+	uint64_t want = (uint64_t)(share * (double)meter.counted), seen = 0;
+
+	for (int i = 0; i < SLOTS; i++)
+		if ((seen += meter.slots[i]) > want)
+			return slot_us(i);
+	return 0;
+}
+
+static int
+more(uint64_t now)
+{
+	return options.calls != 0 ? meter.begun < options.calls : now < meter.until;
+}
+
+static void
+finished(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, uint64_t sent)
+{
+	uint64_t now = now_ns();
+
+	if (code != FARCALL_OK || reply->payload.len != (size_t)options.size) {
+		fprintf(stderr, "farcall-bench-client: %s\n", farcall_call_error(call));
+		exit(1);
+	}
+	meter.ended++;
+	if (now < meter.from || now >= meter.until)
+		return;
+	meter.counted++;
+	meter.last = now;
+	meter.slots[slot_of(now - sent)]++;
+}
+
+static void begin(job *job);
+
+static void
+on_reply(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, void *data)
+{
+	job *mine = (job *)data;
+
+	finished(call, code, reply, mine->sent);
+	farcall_call_free(call);
+	if (more(now_ns()))
+		begin(mine);
+}
+
+static void
+begin(job *mine)
+{
+	meter.begun++;
+	mine->sent = now_ns();
+	bench_echo_service_echo__async(farcall_call_new(mine->channel), &request, on_reply, mine);
+}
+
+static void
+run_async(const char *target)
+{
+	farcall_loop *loop = farcall_loop_new();
+	job *jobs = (job *)calloc((size_t)(options.conns * options.out), sizeof *jobs);
+
+	for (int i = 0; i < options.conns; i++) {
+		farcall_channel *channel = farcall_channel_open(target);
+
+		farcall_channel_set_loop(channel, loop);
+		for (int j = 0; j < options.out; j++) {
+			jobs[i * options.out + j].channel = channel;
+			begin(&jobs[i * options.out + j]);
+		}
+	}
+	while (meter.ended < meter.begun)
+		farcall_loop_step(loop, -1);
+	for (int i = 0; i < options.conns; i++)
+		farcall_channel_close(jobs[i * options.out].channel);
+	farcall_loop_step(loop, 0);
+	farcall_loop_free(loop);
+	free(jobs);
+}
+
+static void
+run_sync(const char *target)
+{
+	farcall_channel *channel = farcall_channel_open(target);
+
+	while (more(now_ns())) {
+		farcall_call *call = farcall_call_new(channel);
+		const Bench__EchoMsg *reply = NULL;
+		uint64_t sent = now_ns();
+
+		meter.begun++;
+		finished(call, bench_echo_service_echo(call, &request, &reply), reply, sent);
+		farcall_call_free(call);
+	}
+	farcall_channel_close(channel);
+}
+
+static void
+report(void)
+{
+	double secs = 1e-9 * (double)((options.calls != 0 ? meter.last : meter.until) - meter.from);
+	struct rusage used;
+	double cpu;
+
+	getrusage(RUSAGE_SELF, &used);
+	cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+	    1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+	printf(
+	    "{\"calls\":%llu,\"total\":%llu,\"secs\":%.4f,\"rate\":%.1f,\"p50\":%.2f,\"p99\":%.2f,"
+	    "\"client_cpu\":%.4f}\n",
+	    (unsigned long long)meter.counted, (unsigned long long)meter.ended, secs,
+	    secs > 0 ? (double)meter.counted / secs : 0, percentile(0.5), percentile(0.99), cpu);
+}
+
+static int
+take_option(const char *name, const char *value)
+{
+	if (strcmp(name, "--port") == 0)
+		options.port = atoi(value);
+	else if (strcmp(name, "--conns") == 0)
+		options.conns = atoi(value);
+	else if (strcmp(name, "--out") == 0)
+		options.out = atoi(value);
+	else if (strcmp(name, "--size") == 0)
+		options.size = atoi(value);
+	else if (strcmp(name, "--secs") == 0)
+		options.secs = atof(value);
+	else if (strcmp(name, "--warm") == 0)
+		options.warm = atof(value);
+	else if (strcmp(name, "--calls") == 0)
+		options.calls = strtoull(value, NULL, 10);
+	else if (strcmp(name, "--variant") == 0)
+		options.variant = value;
+	else
+		return strcmp(name, "--mode") == 0 && strcmp(value, "echo") == 0;
+	return 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	char target[32];
+	int i;
+
+	for (i = 1; i + 1 < argc && take_option(argv[i], argv[i + 1]); i += 2)
+		;
+	if (i < argc || options.port == 0 || options.conns < 1 || options.out < 1 ||
+	    options.size < 0) {
+		fprintf(stderr,
+		    "usage: farcall-bench-client --port N [--conns C] [--out O] "
+		    "[--size BYTES] [--calls N | --secs S --warm W] "
+		    "[--variant sync|async]\n");
+		return 2;
+	}
+	snprintf(target, sizeof target, "127.0.0.1:%d", options.port);
+	request.payload.len = (size_t)options.size;
+	request.payload.data = (uint8_t *)calloc(1, (size_t)options.size + 1);
+	meter.from = now_ns() + (options.calls != 0 ? 0 : (uint64_t)(options.warm * 1e9));
+	meter.until = options.calls != 0 ? UINT64_MAX : meter.from + (uint64_t)(options.secs * 1e9);
+	if (strcmp(options.variant, "sync") == 0)
+		run_sync(target);
+	else
+		run_async(target);
+	report();
+	free(request.payload.data);
+	return 0;
+}

@@ -1,0 +1,232 @@
+/*
+ * call.c: a call as the program sees it: IDLE, then OPEN, then DONE, each once. What begins, ends
+ * and expires it runs with the owner of the loop; cancel comes from any thread, by post.
+ *
+ * `done` of an async call comes once, in the step of the lent loop or in the channel's thread.
+ * There is one exception: where the call cannot even be begun because there is no loop to run it
+ * (out of memory, the channel closed or failed), it comes before farcall_call_invoke_async()
+ * returns.
+ */
+#include "client/internal.h"
+
+#include "runtime/base/log.h"
+
+#include <stdio.h>
+
+/* ---- its end ---- */
+
+uint64_t
+fc_call_clock(void)
+{
+	return uv_hrtime();
+}
+
+void
+fc_call_forget_request(fc_client_call *call)
+{
+	fc_pool_put(&call->channel->pool, call->packed);
+	call->packed = NULL;
+}
+
+bool
+fc_call_is_late(const fc_client_call *call)
+{
+	return call->call.deadline != FC_NEVER &&
+	    fc_channel_now(call->channel) >= call->call.deadline;
+}
+
+static void
+on_deliver(fc_task *task)
+{
+	fc_client_call *call = FC_CONTAINER(task, fc_client_call, deliver);
+	farcall_channel *channel = call->channel;
+
+	fc_channel_hold(channel);
+	fc_call_tell(call);
+	channel->active--;
+	fc_call_drop(&call->call);
+	fc_channel_check_over(channel);
+	fc_channel_drop(channel);
+}
+
+void
+fc_call_tell(fc_client_call *call)
+{
+	farcall_call *base = &call->call;
+	const ProtobufCMessage *reply = base->code == FARCALL_OK ? call->reply : NULL;
+
+	if (call->thunk != NULL)
+		call->thunk(base, base->code, reply, call->typed_done, call->data);
+	else if (call->done != NULL)
+		call->done(base, base->code, reply, call->data);
+}
+
+/* Nothing of it is left on a line, a list or a timer. */
+static void
+take_apart(fc_client_call *call)
+{
+	atomic_store(&call->phase, FC_CALL_DONE);
+	fc_attempt_drop(call, call->call.code);
+	fc_list_remove(&call->in_list);
+	fc_call_forget_request(call);
+	fc_call_end_children(&call->call);
+	fc_call_leave(&call->child);
+}
+
+void
+fc_call_end(fc_client_call *call)
+{
+	farcall_channel *channel = call->channel;
+
+	if (atomic_load(&call->phase) == FC_CALL_DONE)
+		return;
+	take_apart(call);
+	if (call->async) {
+		fc_timer_stop(channel->loop, &call->waiter.timer);
+		call->deliver.run = on_deliver;
+		fc_drive_deliver(channel, &call->deliver);
+		return;
+	}
+	channel->active--;
+	fc_waiter_done(&call->waiter);
+	fc_call_drop(&call->call);
+}
+
+void
+fc_call_end_with(fc_client_call *call, farcall_code code, farcall_cause cause, const char *text)
+{
+	fc_call_settle(&call->call, code, cause, text, strlen(text));
+	fc_call_end(call);
+}
+
+void
+fc_call_end_late(fc_client_call *call)
+{
+	farcall_channel *channel = call->channel;
+	char text[FC_ERROR_TEXT * 2];
+
+	fc_channel_describe_wait(channel, call->stream != NULL, call->waited_ms, text, sizeof text);
+	fc_call_end_with(call, FARCALL_DEADLINE_EXCEEDED, FARCALL_CAUSE_TIMED_OUT, text);
+}
+
+static void
+end_cancelled(fc_client_call *call)
+{
+	fc_call_end_with(
+	    call, FARCALL_CANCELLED, FARCALL_CAUSE_NONE, "the call was cancelled by its caller");
+}
+
+/* ---- what the owner does ---- */
+
+static void
+begin(fc_waiter *waiter)
+{
+	fc_client_call *call = FC_CONTAINER(waiter, fc_client_call, waiter);
+	farcall_channel *channel = call->channel;
+
+	channel->active++;
+	if (call->call.code != FARCALL_OK)
+		fc_call_end(call);
+	else if (atomic_load(&call->call.cancelled))
+		end_cancelled(call);
+	else if (channel->shut)
+		fc_call_end_with(
+		    call, FARCALL_CANCELLED, FARCALL_CAUSE_SHUTDOWN, "the channel has been closed");
+	else if (fc_call_is_late(call))
+		fc_call_end_late(call);
+	else
+		fc_picker_take(channel, call);
+}
+
+static void
+expire(fc_waiter *waiter)
+{
+	fc_call_end_late(FC_CONTAINER(waiter, fc_client_call, waiter));
+}
+
+static void
+no_memory(fc_waiter *waiter)
+{
+	fc_client_call *call = FC_CONTAINER(waiter, fc_client_call, waiter);
+
+	call->channel->active += waiter->begun ? 0 : 1;
+	fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
+	    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
+}
+
+const fc_waiter_ops fc_call_waiter_ops = {begin, expire, no_memory};
+
+static void
+on_cancel(fc_task *task)
+{
+	fc_client_call *call = FC_CONTAINER(task, fc_client_call, cancel);
+	farcall_channel *channel = call->channel;
+
+	fc_channel_hold(channel);
+	fc_drive_took(channel);
+	if (atomic_load(&call->phase) == FC_CALL_OPEN)
+		end_cancelled(call);
+	fc_call_drop(&call->call);
+	fc_channel_check_over(channel);
+	fc_channel_drop(channel);
+}
+
+/* ---- what any thread does ---- */
+
+/* Either this sees the call open, and posts; or the call, when it begins, sees `cancelled`. */
+static void
+cancel(farcall_call *base)
+{
+	fc_client_call *call = (fc_client_call *)base;
+	farcall_channel *channel = call->channel;
+
+	atomic_store(&base->cancelled, true);
+	fc_lock(&channel->lock);
+	if (atomic_load(&call->phase) == FC_CALL_OPEN && !call->cancel_posted) {
+		call->cancel.run = on_cancel;
+		fc_refs_hold(&base->refs);
+		call->cancel_posted = fc_drive_post(channel, &call->cancel);
+		if (!call->cancel_posted)
+			fc_refs_drop(&base->refs); /* not the last: the caller has one */
+	}
+	fc_unlock(&channel->lock);
+}
+
+static void
+let_go(farcall_call *base)
+{
+	if (atomic_load(&((fc_client_call *)base)->phase) == FC_CALL_OPEN)
+		cancel(base);
+}
+
+static const char *
+peer(const farcall_call *base)
+{
+	const fc_client_call *call = (const fc_client_call *)base;
+
+	return call->line != NULL ? call->line->peer.text : "";
+}
+
+static bool
+peer_ids(const farcall_call *base, int64_t *uid, int64_t *gid, int64_t *pid)
+{
+	const fc_client_call *call = (const fc_client_call *)base;
+
+	if (call->line == NULL || !call->line->peer.has_ids)
+		return false;
+	if (uid != NULL)
+		*uid = call->line->peer.uid;
+	if (gid != NULL)
+		*gid = call->line->peer.gid;
+	if (pid != NULL)
+		*pid = call->line->peer.pid;
+	return true;
+}
+
+const fc_call_ops fc_client_call_ops = {
+    .cancel = cancel,
+    .let_go = let_go,
+    .destroy = fc_call_destroy,
+    .peer = peer,
+    .peer_ids = peer_ids,
+};

@@ -1,0 +1,172 @@
+/*
+ * calls.c: call objects: made, kept for the next call, and the shared ones that stand for a call
+ * that could not be made. A warm call takes nothing from the heap.
+ */
+#include "client/internal.h"
+
+#include "runtime/base/alloc.h"
+
+/* ---- calls that stand for none ---- */
+
+static void
+nil_nothing(farcall_call *call)
+{
+	(void)call;
+}
+
+static const char *
+nil_peer(const farcall_call *call)
+{
+	(void)call;
+	return "";
+}
+
+static bool
+nil_peer_ids(const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid)
+{
+	(void)call, (void)uid, (void)gid, (void)pid;
+	return false;
+}
+
+static const fc_call_ops nil_ops = {
+    .cancel = nil_nothing,
+    .let_go = nil_nothing,
+    .destroy = nil_nothing,
+    .peer = nil_peer,
+    .peer_ids = nil_peer_ids,
+};
+
+/* What could write to these shared objects finds a refusal that stands already. */
+farcall_call fc_call_nil = {.ops = &nil_ops,
+    .deadline = FC_NEVER,
+    .lock = {ATOMIC_FLAG_INIT},
+    .children = {&fc_call_nil.children, &fc_call_nil.children},
+    .childless = true,
+    .in = {.state = FC_ARENA_NO_MEMORY},
+    .out = {.state = FC_ARENA_NO_MEMORY},
+    .kept = {.state = FC_ARENA_NO_MEMORY},
+    .started = true,
+    .doomed = true,
+    .code = FARCALL_RESOURCE_EXHAUSTED,
+    .cause = FARCALL_CAUSE_OUT_OF_MEMORY,
+    .error = "RESOURCE_EXHAUSTED: call: out of memory",
+    .status_message = "call: out of memory"};
+
+farcall_call fc_call_no_channel = {.ops = &nil_ops,
+    .deadline = FC_NEVER,
+    .lock = {ATOMIC_FLAG_INIT},
+    .children = {&fc_call_no_channel.children, &fc_call_no_channel.children},
+    .childless = true,
+    .in = {.state = FC_ARENA_NO_MEMORY},
+    .out = {.state = FC_ARENA_NO_MEMORY},
+    .kept = {.state = FC_ARENA_NO_MEMORY},
+    .started = true,
+    .doomed = true,
+    .code = FARCALL_FAILED_PRECONDITION,
+    .error = "FAILED_PRECONDITION: the channel is NULL",
+    .status_message = "the channel is NULL"};
+
+/* ---- objects ---- */
+
+static fc_client_call *
+take_free(farcall_channel *channel)
+{
+	fc_client_call *call;
+
+	fc_spin_lock(&channel->calls_lock);
+	call = channel->free_calls;
+	if (call != NULL) {
+		channel->free_calls = call->next_free;
+		channel->n_free_calls--;
+	}
+	fc_spin_unlock(&channel->calls_lock);
+	return call;
+}
+
+static fc_client_call *
+make(void)
+{
+	fc_client_call *call = (fc_client_call *)fc_malloc(sizeof *call);
+
+	if (call == NULL)
+		return NULL;
+	memset(call, 0, offsetof(fc_client_call, memory));
+	if (fc_waiter_init(&call->waiter, &fc_call_waiter_ops, NULL) == FARCALL_OK)
+		return call;
+	fc_free(call);
+	return NULL;
+}
+
+static void
+unmake(fc_client_call *call)
+{
+	fc_waiter_fini(&call->waiter);
+	fc_free(call);
+}
+
+fc_client_call *
+fc_call_take(farcall_channel *channel)
+{
+	fc_client_call *call = take_free(channel);
+
+	if (call == NULL && (call = make()) == NULL)
+		return NULL;
+	fc_call_init(&call->call, &fc_client_call_ops, &channel->pool, channel->config.max_message,
+	    &call->memory);
+	call->call.clock = fc_call_clock;
+	fc_channel_hold(channel);
+	call->channel = channel;
+	call->has_timeout = call->wait_for_ready = false;
+	call->child.parent = NULL;
+	call->child.call = &call->call;
+	fc_list_init(&call->child.in_parent);
+	atomic_init(&call->phase, FC_CALL_IDLE);
+	call->cancel_posted = false;
+	fc_waiter_reset(&call->waiter, channel);
+	call->deliver.queued = call->cancel.queued = false;
+	fc_list_init(&call->in_list);
+	call->line = NULL;
+	call->stream = NULL;
+	call->retried = call->committed = call->sending = call->async = false;
+	call->waited_ms = 0;
+	call->packed = NULL;
+	call->reply = NULL;
+	call->done = NULL;
+	call->thunk = NULL;
+	return call;
+}
+
+void
+fc_call_destroy(farcall_call *base)
+{
+	fc_client_call *call = (fc_client_call *)base;
+	farcall_channel *channel = call->channel;
+	bool keep;
+
+	fc_call_leave(&call->child);
+	fc_call_forget_request(call);
+	fc_line_drop(call->line);
+	fc_call_fini(base);
+	fc_spin_lock(&channel->calls_lock);
+	keep = channel->n_free_calls < FC_CLIENT_KEEP_CALLS;
+	if (keep) {
+		call->next_free = channel->free_calls;
+		channel->free_calls = call;
+		channel->n_free_calls++;
+	}
+	fc_spin_unlock(&channel->calls_lock);
+	if (!keep)
+		unmake(call);
+	fc_channel_drop(channel);
+}
+
+void
+fc_calls_free(farcall_channel *channel)
+{
+	while (channel->free_calls != NULL) {
+		fc_client_call *call = channel->free_calls;
+
+		channel->free_calls = call->next_free;
+		unmake(call);
+	}
+}

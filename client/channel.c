@@ -1,0 +1,326 @@
+/*
+ * channel.c: a channel's set-up, its references and its end. Closing ends every call at once with
+ * CANCELLED, drops the lines and lets go; the memory stays until the last call that the program
+ * still holds is freed.
+ */
+#include "client/internal.h"
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/log.h"
+
+#define USER_AGENT "grpc-c-farcall/0.1.0"
+#define DEFAULT_MAX_MESSAGE (4u << 20)
+#define DEFAULT_MAX_METADATA (16u << 10)
+
+static farcall_channel nil = {.nil = true,
+    .state = FARCALL_SHUTDOWN,
+    .failed = true,
+    .error = {FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, "channel: out of memory"}};
+
+/* ---- references ---- */
+
+void
+fc_channel_hold(farcall_channel *channel)
+{
+	fc_refs_hold(&channel->refs);
+}
+
+static void
+destroy(farcall_channel *channel)
+{
+	fc_resolver_stop(&channel->sub.resolver);
+	fc_calls_free(channel);
+	fc_pool_fini(&channel->pool);
+	fc_address_fini(&channel->address);
+	fc_waiter_fini(&channel->thread_waiter);
+	fc_mutex_fini(&channel->lock);
+	if (channel->loop != NULL)
+		fc_loop_drop(channel->loop);
+	fc_free(channel);
+}
+
+void
+fc_channel_drop(farcall_channel *channel)
+{
+	if (fc_refs_drop(&channel->refs))
+		destroy(channel);
+}
+
+/* ---- errors ---- */
+
+static void
+fail_set_up(farcall_channel *channel, const fc_error *error)
+{
+	if (channel->nil)
+		return;
+	fc_lock(&channel->lock);
+	if (channel->error.code == FARCALL_OK)
+		channel->error = *error;
+	fc_unlock(&channel->lock);
+	atomic_store_explicit(&channel->failed, true, memory_order_release);
+}
+
+farcall_code
+fc_channel_failure(farcall_channel *channel, fc_error *error)
+{
+	if (!atomic_load_explicit(&channel->failed, memory_order_acquire))
+		return FARCALL_OK;
+	*error = channel->error;
+	return error->code;
+}
+
+/* Of set-up; else of the last wait_ready. */
+static const fc_error *
+shown(const farcall_channel *channel)
+{
+	if (atomic_load_explicit(&channel->failed, memory_order_acquire))
+		return &channel->error;
+	return &channel->ready_error;
+}
+
+farcall_code
+farcall_channel_code(const farcall_channel *channel)
+{
+	return channel != NULL ? shown(channel)->code : FARCALL_FAILED_PRECONDITION;
+}
+
+farcall_cause
+farcall_channel_cause(const farcall_channel *channel)
+{
+	return channel != NULL ? shown(channel)->cause : FARCALL_CAUSE_NONE;
+}
+
+const char *
+farcall_channel_error(const farcall_channel *channel)
+{
+	if (channel == NULL)
+		return "the channel is NULL";
+	return shown(channel)->code != FARCALL_OK ? shown(channel)->text : "";
+}
+
+/* ---- set-up ---- */
+
+static void
+begin_lists(farcall_channel *channel)
+{
+	fc_refs_init(&channel->refs);
+	fc_spin_init(&channel->calls_lock);
+	fc_pool_init(&channel->pool, FC_CLIENT_POOL_MOST);
+	fc_list_init(&channel->sleepers);
+	fc_list_init(&channel->pending);
+	fc_list_init(&channel->lines);
+	fc_list_init(&channel->ready_waits);
+	fc_queue_init(&channel->deferred);
+	channel->timeout_ns = FC_NEVER;
+	channel->config.client = true;
+	channel->config.max_message = DEFAULT_MAX_MESSAGE;
+	channel->config.max_metadata = DEFAULT_MAX_METADATA;
+	channel->config.stream_window = FC_CLIENT_STREAM_WINDOW;
+	channel->config.connection_window = FC_CLIENT_CONNECTION_WINDOW;
+	channel->config.settings_timeout_ns = FC_CLIENT_SETTINGS_NS;
+	channel->config.user_agent = USER_AGENT;
+	channel->config.scheme = "http";
+}
+
+/* The program's own mistake is no reason to have no object: it answers that mistake. */
+static farcall_code
+set_target(farcall_channel *channel, const char *target)
+{
+	fc_error error;
+
+	fc_error_clear(&error);
+	if (target == NULL)
+		fc_fail(&error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
+		    "the target is NULL");
+	else
+		fc_address_parse(&channel->address, target, &error);
+	if (error.code == FARCALL_OK)
+		channel->config.authority = fc_address_authority(&channel->address);
+	else
+		fail_set_up(channel, &error);
+	return error.cause == FARCALL_CAUSE_OUT_OF_MEMORY ? error.code : FARCALL_OK;
+}
+
+farcall_channel *
+farcall_channel_open(const char *target)
+{
+	farcall_channel *channel = (farcall_channel *)fc_calloc(1, sizeof *channel);
+
+	if (channel == NULL)
+		return &nil;
+	if (fc_mutex_init(&channel->lock, NULL) != FARCALL_OK)
+		goto no_lock;
+	if (fc_waiter_init(&channel->thread_waiter, NULL, NULL) != FARCALL_OK)
+		goto no_waiter;
+	fc_waiter_reset(&channel->thread_waiter, channel);
+	begin_lists(channel);
+	if (set_target(channel, target) == FARCALL_OK)
+		return channel;
+	fc_channel_drop(channel);
+	return &nil;
+no_waiter:
+	fc_mutex_fini(&channel->lock);
+no_lock:
+	fc_free(channel);
+	return &nil;
+}
+
+/* Settings come before the first call. */
+static bool
+in_setup(farcall_channel *channel, const char *step)
+{
+	fc_error error;
+
+	if (channel == NULL || channel->nil)
+		return false;
+	if (!atomic_load_explicit(&channel->used, memory_order_relaxed))
+		return true;
+	fc_log(FARCALL_LOG_ERROR, "channel: misuse: %s after the first call", step);
+	fc_error_clear(&error);
+	fc_fail(&error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, "%s after the first call",
+	    step);
+	fail_set_up(channel, &error);
+	return false;
+}
+
+static bool
+in_range(farcall_channel *channel, const char *what, uint64_t value, uint64_t least, uint64_t most)
+{
+	fc_error error;
+
+	if (value >= least && value <= most)
+		return true;
+	fc_error_clear(&error);
+	fc_fail(&error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
+	    "%s: %llu is not within %llu and %llu", what, (unsigned long long)value,
+	    (unsigned long long)least, (unsigned long long)most);
+	fail_set_up(channel, &error);
+	return false;
+}
+
+void
+farcall_channel_allow_insecure(farcall_channel *channel)
+{
+	if (in_setup(channel, "allow insecure"))
+		channel->insecure = true;
+}
+
+void
+farcall_channel_set_timeout_ms(farcall_channel *channel, uint64_t ms)
+{
+	if (in_setup(channel, "set time-out"))
+		channel->timeout_ns = ms < FC_NEVER / FC_NS_PER_MS ? ms * FC_NS_PER_MS : FC_NEVER;
+}
+
+void
+farcall_channel_set_max_message(farcall_channel *channel, size_t bytes)
+{
+	if (in_setup(channel, "set max message") &&
+	    in_range(channel, "max message", bytes, 1, INT32_MAX))
+		channel->config.max_message = bytes;
+}
+
+void
+farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes)
+{
+	if (in_setup(channel, "set max metadata") &&
+	    in_range(channel, "max metadata", bytes, 1024, 1u << 20))
+		channel->config.max_metadata = bytes;
+}
+
+void
+farcall_channel_set_spin_us(farcall_channel *channel, unsigned us)
+{
+	if (in_setup(channel, "set spin") &&
+	    in_range(channel, "spin", us, 0, FC_CLIENT_SPIN_MOST_US))
+		channel->spin_us = us;
+}
+
+void
+farcall_channel_set_loop(farcall_channel *channel, farcall_loop *loop)
+{
+	fc_error error;
+
+	if (!in_setup(channel, "set loop"))
+		return;
+	fc_error_clear(&error);
+	if (fc_loop_failure(loop, &error) != FARCALL_OK) {
+		fail_set_up(channel, &error);
+		return;
+	}
+	fc_loop_hold(loop);
+	if (channel->loop != NULL)
+		fc_loop_drop(channel->loop);
+	channel->loop = loop;
+	channel->lent = true;
+}
+
+void
+fc_channel_seed(farcall_channel *channel, uint64_t seed)
+{
+	channel->seed = seed;
+}
+
+/* ---- the end ---- */
+
+static void
+end_calls(fc_list *calls)
+{
+	fc_list_each (item, next, calls)
+		fc_call_end_with(FC_CONTAINER(item, fc_client_call, in_list), FARCALL_CANCELLED,
+		    FARCALL_CAUSE_SHUTDOWN, "the channel has been closed");
+}
+
+void
+fc_channel_shut(farcall_channel *channel)
+{
+	fc_error closed;
+
+	channel->shut = true;
+	fc_channel_set_state(channel, FARCALL_SHUTDOWN);
+	if (channel->config.pool != NULL)
+		fc_subchannel_stop(channel);
+	end_calls(&channel->pending);
+	fc_list_each (item, next, &channel->lines)
+		end_calls(&FC_CONTAINER(item, fc_line, in_channel)->calls);
+	fc_error_clear(&closed);
+	fc_fail(&closed, FARCALL_CANCELLED, FARCALL_CAUSE_SHUTDOWN, "the channel has been closed");
+	fc_ready_tell(channel, &closed);
+	fc_list_each (item, next, &channel->lines)
+		fc_line_end(FC_CONTAINER(item, fc_line, in_channel));
+	fc_channel_check_over(channel);
+}
+
+/* Nothing of the channel is on its loop any more: a lent one is given back, the thread ends. */
+void
+fc_channel_check_over(farcall_channel *channel)
+{
+	fc_loop *loop;
+
+	if (!channel->shut || channel->active != 0 || !fc_list_empty(&channel->lines))
+		return;
+	if (!channel->lent) {
+		if (channel->threaded)
+			channel->thread_waiter.done = true;
+		return;
+	}
+	fc_lock(&channel->lock);
+	loop = channel->loop;
+	if (atomic_load(&channel->posted) == 0)
+		channel->loop = NULL;
+	else
+		loop = NULL;
+	fc_unlock(&channel->lock);
+	if (loop != NULL)
+		fc_loop_drop(loop);
+}
+
+void
+farcall_channel_close(farcall_channel *channel)
+{
+	if (channel == NULL || channel->nil)
+		return;
+	fc_drive_close(channel);
+	fc_channel_set_state(channel, FARCALL_SHUTDOWN);
+	fc_channel_drop(channel);
+}

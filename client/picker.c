@@ -1,0 +1,105 @@
+/*
+ * picker.c: which line a call goes to, and the queue of those that must wait: for a line, or for a
+ * free stream on it. First come, first served; a call that is tried again goes before all others.
+ */
+#include "client/internal.h"
+
+static fc_client_call *
+first_pending(farcall_channel *channel)
+{
+	return FC_CONTAINER(channel->pending.next, fc_client_call, in_list);
+}
+
+/* The line that takes calls now, if there is one. */
+static fc_line *
+pick(farcall_channel *channel)
+{
+	fc_line *line = channel->sub.phase == FC_SUB_READY ? channel->sub.line : NULL;
+
+	return line != NULL && line->conn.state == FC_CONN_OPEN && !line->full ? line : NULL;
+}
+
+/* false: it must wait. A line that has no stream to give though none is in use has used up its
+ * numbers: the next one is made. */
+static bool
+give(farcall_channel *channel, fc_line *line, fc_client_call *call)
+{
+	if (fc_attempt_open(line, call))
+		return true;
+	if (fc_list_empty(&line->calls)) {
+		fc_line_retire(line);
+		fc_subchannel_lost(channel, line, NULL);
+	}
+	return false;
+}
+
+/* Calls wait: a line is made, or those that do not wait for ready fail. */
+static void
+want_line(farcall_channel *channel)
+{
+	if (fc_subchannel_want(channel))
+		return;
+	fc_picker_fail(channel, false);
+	if (!fc_list_empty(&channel->pending))
+		fc_subchannel_watch(channel);
+}
+
+static void
+pump(fc_task *task)
+{
+	farcall_channel *channel = FC_CONTAINER(task, farcall_channel, pump);
+	fc_line *line;
+
+	while (!fc_list_empty(&channel->pending) && (line = pick(channel)) != NULL) {
+		fc_client_call *call = first_pending(channel);
+
+		fc_list_remove(&call->in_list);
+		if (!give(channel, line, call))
+			fc_list_append(channel->pending.next, &call->in_list);
+	}
+	if (!fc_list_empty(&channel->pending))
+		want_line(channel);
+	fc_channel_drop(channel);
+}
+
+void
+fc_picker_later(farcall_channel *channel)
+{
+	if (channel->pump.queued || channel->shut)
+		return;
+	fc_channel_hold(channel);
+	channel->pump.run = pump;
+	fc_loop_ready(channel->loop, &channel->pump);
+}
+
+/* Queues it; one that does not wait for ready fails when no line will come soon. */
+void
+fc_picker_take(farcall_channel *channel, fc_client_call *call)
+{
+	fc_line *line = fc_list_empty(&channel->pending) ? pick(channel) : NULL;
+
+	if (line != NULL && give(channel, line, call))
+		return;
+	fc_list_append(&channel->pending, &call->in_list);
+	want_line(channel);
+}
+
+void
+fc_picker_again(farcall_channel *channel, fc_client_call *call)
+{
+	fc_list_append(channel->pending.next, &call->in_list);
+	fc_picker_later(channel);
+}
+
+void
+fc_picker_fail(farcall_channel *channel, bool all)
+{
+	const fc_error *why = &channel->sub.failure;
+
+	fc_list_each (item, next, &channel->pending) {
+		fc_client_call *call = FC_CONTAINER(item, fc_client_call, in_list);
+
+		if (all || !call->wait_for_ready)
+			fc_call_end_with(call, why->code, why->cause, why->text);
+	}
+}

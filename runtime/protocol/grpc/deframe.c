@@ -1,0 +1,109 @@
+/*
+ * deframe.c: from DATA to messages: 1 byte of flags, 4 of length, the bytes. A message that lies
+ * whole in what came is shown where it lies; others are gathered. The length is judged before any
+ * memory is taken for it, and memory grows with what has really come.
+ */
+#include "runtime/protocol/grpc/grpc.h"
+
+#define FIRST_ROOM 65536u
+
+/* Flags and length are complete. false: the call has failed. */
+static bool
+judge(fc_h2 *c, fc_h2_stream *s, const uint8_t *prefix)
+{
+	uint32_t size = fc_get32(prefix + 1);
+
+	if (FARCALL_UNLIKELY(prefix[0] != 0)) {
+		const char *what = prefix[0] > 1 ? "a message has unknown flags"
+		    : (s->flags & FC_STREAM_ENCODED) != 0
+		    ? "a message is compressed in a way that is not supported"
+		    : "a message is compressed, but grpc-encoding was not sent";
+
+		fc_grpc_fail(c, s, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL, "%s (0x%02x)", what,
+		    (unsigned)prefix[0]);
+		return false;
+	}
+	if (FARCALL_UNLIKELY(size > s->seen.max_message)) {
+		fc_grpc_fail(c, s, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_TOO_LARGE,
+		    "message of %lu bytes is larger than %lu", (unsigned long)size,
+		    (unsigned long)s->seen.max_message);
+		return false;
+	}
+	s->message_size = size;
+	return true;
+}
+
+static void
+show(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes)
+{
+	s->prefix_size = 0;
+	s->untaken += s->message_size;
+	if (s->message_size != 0) /* there is nothing to take of an empty one */
+		s->flags |= FC_STREAM_UNREAD;
+	c->events->on_message(c->owner, &s->seen, bytes, s->message_size);
+}
+
+/* Takes bytes into `prefix`; answers how many. */
+static size_t
+gather_prefix(fc_h2_stream *s, const uint8_t *bytes, size_t size)
+{
+	size_t n = FC_MIN(FC_GRPC_PREFIX - s->prefix_size, size);
+
+	memcpy(s->prefix + s->prefix_size, bytes, n);
+	s->prefix_size += (uint32_t)n;
+	return n;
+}
+
+/* Takes bytes into `message`; answers how many, 0 if the call failed. */
+static size_t
+gather(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
+{
+	size_t held = fc_buf_size(&s->message), left = s->message_size - held;
+	size_t n = FC_MIN(left, size);
+	size_t want = FC_MIN(left, FC_MAX(FC_MAX(3 * held, FIRST_ROOM), n));
+
+	if ((s->message.room - s->message.to < n && fc_buf_reserve(&s->message, want) == NULL) ||
+	    !fc_buf_append(&s->message, bytes, n)) {
+		fc_grpc_fail(c, s, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
+		    "out of memory for a message of %lu bytes", (unsigned long)s->message_size);
+		return 0;
+	}
+	if (n == left) {
+		show(c, s, s->message.data + s->message.from);
+		fc_buf_fini(&s->message);
+	}
+	return n;
+}
+
+void
+fc_grpc_data(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
+{
+	while (size != 0 && fc_h2_listens(s)) {
+		size_t n = 0;
+
+		if (s->prefix_size < FC_GRPC_PREFIX) {
+			const uint8_t *prefix = bytes;
+
+			if (FARCALL_LIKELY(s->prefix_size == 0 && size >= FC_GRPC_PREFIX)) {
+				n = s->prefix_size = FC_GRPC_PREFIX;
+			} else {
+				n = gather_prefix(s, bytes, size);
+				if (s->prefix_size < FC_GRPC_PREFIX)
+					return;
+				prefix = s->prefix;
+			}
+			if (!judge(c, s, prefix))
+				return;
+			bytes += n;
+			size -= n;
+		}
+		if (s->message.to == 0 && size >= s->message_size) {
+			n = s->message_size;
+			show(c, s, bytes);
+		} else if (size == 0 || (n = gather(c, s, bytes, size)) == 0) {
+			return;
+		}
+		bytes += n;
+		size -= n;
+	}
+}

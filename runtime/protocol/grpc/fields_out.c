@@ -1,0 +1,142 @@
+/*
+ * fields_out.c: header blocks to be sent. All memory is taken before the first field is encoded: a
+ * block that stopped half-way would leave the peer's HPACK table out of step.
+ *
+ * Metadata that no peer would take (bad names, control characters, names that belong to the
+ * protocol) is left out: the call floor has refused it already; this is the last guard against
+ * smuggling.
+ */
+#include "runtime/protocol/grpc/grpc.h"
+
+#include "runtime/protocol/grpc/text.h"
+
+#define FIELD_MOST 40u /* what HPACK may need for a field beyond name and value */
+
+static size_t
+value_size(const fc_pair *pair)
+{
+	return (pair->flags & FC_PAIR_BINARY) != 0 ? fc_grpc_base64_size(pair->value_size)
+	                                           : pair->value_size;
+}
+
+bool
+fc_grpc_block_begin(fc_h2 *c, size_t n, const fc_pair *metadata, size_t message_size, size_t other)
+{
+	size_t bound = other + message_size + 8 * FIELD_MOST, text = message_size;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t size = value_size(&metadata[i]);
+
+		bound += metadata[i].name_size + size + FIELD_MOST;
+		text = FC_MAX(text, size);
+	}
+	c->scratch.from = c->scratch.to = 0;
+	c->text.from = c->text.to = 0;
+	return fc_buf_reserve(&c->scratch, bound) != NULL &&
+	    (text == 0 || fc_buf_reserve(&c->text, text) != NULL) && fc_h2_room_for_block(c, bound);
+}
+
+static void
+put(fc_h2 *c, fc_text name, fc_text value, fc_hpack_store store)
+{
+	if (!fc_hpack_encode(
+	        c->encoder, &c->scratch, name.at, name.size, value.at, value.size, store))
+		fc_h2_doom_memory(c);
+}
+
+void
+fc_grpc_field_text(fc_h2 *c, const char *name, fc_text value, fc_hpack_store store)
+{
+	put(c, fc_text_of(name), value, store);
+}
+
+void
+fc_grpc_field(fc_h2 *c, const char *name, const char *value, fc_hpack_store store)
+{
+	put(c, fc_text_of(name), fc_text_of(value), store);
+}
+
+void
+fc_grpc_message(fc_h2 *c, fc_text message)
+{
+	fc_text value = {(const char *)c->text.data, 0};
+
+	if (message.size == 0)
+		return;
+	value.size = fc_grpc_percent_encode((char *)c->text.data, message.at, message.size);
+	fc_grpc_field_text(c, "grpc-message", value, FC_HPACK_PLAIN);
+}
+
+static bool
+may_be_sent(const fc_pair *pair, fc_text value)
+{
+	fc_field field;
+
+	memset(&field, 0, sizeof field);
+	field.name = pair->name;
+	field.name_size = pair->name_size;
+	fc_field_classify_name(&field, fc_field_name_kinds(pair->name, pair->name_size));
+	return field.token == FC_TOKEN_OTHER && (field.flags & FC_FIELD_BAD_NAME) == 0 &&
+	    fc_field_value_kinds(value.at, value.size) == 0;
+}
+
+void
+fc_grpc_metadata(fc_h2 *c, size_t n, const fc_pair *metadata)
+{
+	for (size_t i = 0; i < n; i++) {
+		const fc_pair *pair = &metadata[i];
+		fc_text name = {pair->name, pair->name_size};
+		fc_text value = {pair->value, pair->value_size};
+
+		if ((pair->flags & FC_PAIR_BINARY) != 0) {
+			value.at = (const char *)c->text.data;
+			value.size = fc_grpc_base64_encode(
+			    (char *)c->text.data, (const uint8_t *)pair->value, pair->value_size);
+		}
+		if (may_be_sent(pair, value))
+			put(c, name, value,
+			    (pair->flags & FC_PAIR_SENSITIVE) != 0 ? FC_HPACK_NEVER
+			                                           : FC_HPACK_PLAIN);
+	}
+}
+
+void
+fc_grpc_block_end(fc_h2 *c, uint32_t id, bool end)
+{
+	const fc_buf *block = &c->scratch;
+
+	if (!fc_h2_put_block(c, id, block->data + block->from, fc_buf_size(block), end))
+		fc_h2_doom_memory(c);
+}
+
+void
+fc_grpc_template_keep(fc_h2 *c, fc_h2_template *template, uint32_t generation)
+{
+	size_t size = fc_buf_size(&c->scratch);
+
+	if (generation != fc_hpack_encoder_generation(c->encoder) || size > FC_H2_TEMPLATE)
+		return;
+	template->table = generation;
+	template->size = (uint8_t)size;
+	memcpy(template->bytes, c->scratch.data + c->scratch.from, size);
+}
+
+bool
+fc_grpc_template_put(fc_h2 *c, const fc_h2_template *template, uint32_t id, bool end)
+{
+	uint8_t *at = fc_h2_out_reserve(c, FC_H2_HEAD + FC_H2_TEMPLATE);
+
+	if (at == NULL)
+		return false;
+	fc_h2_put_head(at, template->size, FC_H2_HEADERS,
+	    FC_H2_END_HEADERS | (end ? FC_H2_END_STREAM : 0), id);
+	if (template->size <= 2) {
+		at[FC_H2_HEAD] = template->bytes[0];
+		at[FC_H2_HEAD + 1] = template->bytes[1];
+	} else {
+		memcpy(at + FC_H2_HEAD, template->bytes, template->size);
+	}
+	fc_h2_out_add(c, FC_H2_HEAD + template->size);
+	c->work++;
+	return true;
+}

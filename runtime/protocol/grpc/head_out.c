@@ -1,0 +1,104 @@
+/*
+ * head_out.c: heads sent. A response's head is always the same two fields, a request's differs by
+ * its path: these blocks are remembered as they are encoded, for as long as the HPACK table stands.
+ */
+#include "runtime/protocol/grpc/grpc.h"
+
+#include "runtime/protocol/grpc/text.h"
+
+#define CONSTANTS 160u /* bytes of names and values, without path, authority and agent */
+
+bool
+fc_grpc_put_response(fc_h2 *c, fc_h2_stream *s, size_t n, const fc_pair *metadata)
+{
+	uint32_t generation = fc_hpack_encoder_generation(c->encoder);
+
+	s->flags |= FC_STREAM_HEAD_OUT;
+	if (FARCALL_LIKELY(n == 0 && fc_grpc_template_stands(c, &c->head_template))) {
+		if (fc_grpc_template_put(c, &c->head_template, s->id, false))
+			return true;
+		goto fail;
+	}
+	if (!fc_grpc_block_begin(c, n, metadata, 0, CONSTANTS))
+		goto fail;
+	fc_grpc_field(c, ":status", "200", FC_HPACK_INDEX);
+	fc_grpc_field(c, "content-type", "application/grpc", FC_HPACK_INDEX);
+	fc_grpc_template_keep(c, &c->head_template, generation);
+	fc_grpc_metadata(c, n, metadata);
+	fc_grpc_block_end(c, s->id, false);
+	return true;
+fail:
+	s->flags &= ~(uint32_t)FC_STREAM_HEAD_OUT;
+	return false;
+}
+
+/* The slot of a path: its own, or the next to be used anew. */
+static fc_h2_path *
+path_slot(fc_h2 *c, fc_text path)
+{
+	fc_h2_path *slot;
+
+	for (int i = 0; i < FC_H2_PATHS; i++) {
+		slot = &c->paths[i];
+		if (slot->size == path.size && memcmp(slot->path, path.at, path.size) == 0)
+			return slot;
+	}
+	if (path.size > FC_H2_PATH_SIZE)
+		return NULL;
+	slot = &c->paths[c->next_path++ % FC_H2_PATHS];
+	slot->head.size = 0;
+	slot->size = (uint32_t)path.size;
+	memcpy(slot->path, path.at, path.size);
+	return slot;
+}
+
+static void
+constant_fields(fc_h2 *c, fc_text path)
+{
+	fc_grpc_field(c, ":method", "POST", FC_HPACK_INDEX);
+	fc_grpc_field(c, ":scheme", c->config.scheme, FC_HPACK_INDEX);
+	fc_grpc_field_text(c, ":path", path, FC_HPACK_INDEX);
+	fc_grpc_field(c, ":authority", c->config.authority, FC_HPACK_INDEX);
+	fc_grpc_field(c, "te", "trailers", FC_HPACK_INDEX);
+	fc_grpc_field(c, "content-type", "application/grpc", FC_HPACK_INDEX);
+	if (c->config.user_agent != NULL)
+		fc_grpc_field(c, "user-agent", c->config.user_agent, FC_HPACK_INDEX);
+}
+
+/* The first one enters the table for its name's sake; the values change too often. */
+static void
+timeout_field(fc_h2 *c, uint64_t ns)
+{
+	char digits[FC_GRPC_TIMEOUT_SIZE];
+	fc_text value = {digits, fc_grpc_timeout_put(digits, ns)};
+
+	fc_grpc_field_text(
+	    c, "grpc-timeout", value, c->named_timeout ? FC_HPACK_PLAIN : FC_HPACK_INDEX);
+	c->named_timeout = true;
+}
+
+bool
+fc_grpc_put_request(fc_h2 *c, uint32_t id, const fc_request *request)
+{
+	fc_h2_path *slot = path_slot(c, request->path);
+	bool stands = slot != NULL && fc_grpc_template_stands(c, &slot->head);
+	uint32_t generation = fc_hpack_encoder_generation(c->encoder);
+	size_t other = CONSTANTS + request->path.size + strlen(c->config.authority) +
+	    (c->config.user_agent != NULL ? strlen(c->config.user_agent) : 0);
+
+	if (stands && request->n_metadata == 0 && request->timeout_ns == FC_NEVER)
+		return fc_grpc_template_put(c, &slot->head, id, false);
+	if (!fc_grpc_block_begin(c, request->n_metadata, request->metadata, 0, other))
+		return false;
+	if (stands)
+		fc_buf_append(&c->scratch, slot->head.bytes, slot->head.size);
+	else
+		constant_fields(c, request->path);
+	if (!stands && slot != NULL)
+		fc_grpc_template_keep(c, &slot->head, generation);
+	if (request->timeout_ns != FC_NEVER)
+		timeout_field(c, request->timeout_ns);
+	fc_grpc_metadata(c, request->n_metadata, request->metadata);
+	fc_grpc_block_end(c, id, false);
+	return true;
+}

@@ -1,0 +1,116 @@
+/*
+ * Engine against engine: all four shapes, whole and in random pieces, small windows, many calls at
+ * a time. Every byte of every message is checked at the other end.
+ */
+#include "tests/support/test.h"
+
+#include "tests/support/duo.h"
+
+#include <stdio.h>
+
+static void
+run_and_check(duo *d, unsigned calls)
+{
+	if (!duo_run(d))
+		fail_msg("%u calls hang; dead: %d %d (%s; %s)", d->open, d->client_dead,
+		    d->server_dead, d->client_why.text, d->server_why.text);
+	assert_int_equal(d->done, calls);
+	assert_int_equal(d->failed, 0);
+	assert_int_equal(d->wrong, 0);
+	assert_false(d->client_dead);
+	assert_false(d->server_dead);
+}
+
+static void
+one_unary_call(void **state)
+{
+	duo d;
+
+	(void)state;
+	duo_init(&d, 1);
+	assert_true(duo_open(&d));
+	assert_non_null(duo_start(&d, DUO_UNARY, 7, 1, 1, 100));
+	run_and_check(&d, 1);
+	assert_true(d.ready);
+	duo_fini(&d);
+}
+
+static void
+all_shapes(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 1; seed <= 40; seed++) {
+		duo d;
+		unsigned calls = 0;
+
+		duo_init(&d, seed);
+		d.chunk = seed % 4 == 0 ? 0 : seed % 4 == 1 ? 1 : seed % 4 == 2 ? 40 : 20000;
+		assert_true(duo_open(&d));
+		for (uint32_t i = 0; i < 12; i++) {
+			uint32_t x = test_random_next(&d.random);
+			duo_shape shape = (duo_shape)(i % 4);
+			uint32_t requests =
+			    shape == DUO_CLIENT_STREAM || shape == DUO_BIDI ? x % 9 : 1;
+			uint32_t replies =
+			    shape == DUO_SERVER_STREAM || shape == DUO_BIDI ? x / 9 % 9 : 1;
+
+			assert_non_null(
+			    duo_start(&d, shape, x, requests, replies, d.chunk == 1 ? 600 : 9000));
+			calls++;
+			for (uint32_t steps = x % 5; steps != 0; steps--)
+				duo_step(&d);
+		}
+		run_and_check(&d, calls);
+		duo_fini(&d);
+	}
+}
+
+static void
+messages_larger_than_windows(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 1; seed <= 6; seed++) {
+		duo d;
+
+		duo_init(&d, seed);
+		d.chunk = 70000;
+		d.client_config.stream_window = seed % 2 == 0 ? 100 : 1u << 20;
+		d.server_config.connection_window = seed % 3 == 0 ? 1u << 20 : 0;
+		d.server_config.stream_window = seed % 2 == 0 ? 1u << 20 : 5000;
+		assert_true(duo_open(&d));
+		assert_non_null(duo_start(&d, DUO_BIDI, seed * 9, 4, 4, 300000));
+		assert_non_null(duo_start(&d, DUO_BIDI, seed * 11, 4, 4, 300000));
+		assert_non_null(duo_start(&d, DUO_UNARY, seed * 13, 1, 1, 2000000));
+		run_and_check(&d, 3);
+		duo_fini(&d);
+	}
+}
+
+static void
+batches_of_calls(void **state)
+{
+	duo d;
+
+	(void)state;
+	duo_init(&d, 5);
+	assert_true(duo_open(&d));
+	for (unsigned batch = 0; batch < 50; batch++) {
+		for (uint32_t i = 0; i < 64; i++)
+			assert_non_null(duo_start(&d, DUO_UNARY, batch * 64 + i, 1, 1, 64));
+		run_and_check(&d, (batch + 1) * 64);
+	}
+	duo_fini(&d);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    clean_test(one_unary_call),
+	    clean_test(all_shapes),
+	    clean_test(messages_larger_than_windows),
+	    clean_test(batches_of_calls),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
