@@ -109,8 +109,7 @@ fc_learn_timed(fc_work_kind *kind, uint64_t took)
 		kind->left = 1;
 	fc_learn_held(kind, took);
 	kind->timed++;
-	kind->mean += (FC_MIN(took, crew->patience) + WEIGHT - 1) / WEIGHT;
-	kind->mean -= kind->mean / WEIGHT;
+	kind->mean += FC_MIN(took, crew->patience) / WEIGHT - kind->mean / WEIGHT;
 	if (kind->timed >= TIMED_LEAST && kind->mean > SLOW_MEAN && may_learn(kind))
 		learn(kind, "is slow");
 }
