@@ -1,6 +1,8 @@
 /*
  * test_crew.c: what a crew promises, one thing at a time.
  */
+#include "runtime/loop/crew_inside.h"
+
 #include "tests/unit/loop/crew_rig.h"
 
 #include <stdlib.h>
@@ -166,6 +168,64 @@ a_loop_that_nobody_took_comes_back(void **state)
 	assert_true(counts.given >= (size_t)turns);
 	assert_true(counts.got_back <= counts.given);
 	assert_true(counts.threads <= 63);
+}
+
+/* Nine block one after the other, each in the turn that was taken from the one before, until the
+ * tenth opens the gate: so each one that takes the loop must have seen to a monitor. `gives` of
+ * them give it away by themselves. */
+static void
+block_in_a_row(unsigned gives)
+{
+	const fc_crew_config config = {0};
+	fc_work_kind kinds[10];
+	fc_crew_counts counts;
+	item items[10];
+	rig r;
+
+	rig_start(&r, &config);
+	for (unsigned i = 0; i < 10; i++) {
+		item_init(&items[i], &r, 0,
+		    i == 9                      ? act_open_gate
+		        : (gives >> i & 1) != 0 ? act_give_and_wait
+		                                : act_wait,
+		    0);
+		fc_work_kind_init(&kinds[i], r.crew, "one of ten", FC_WORK_LEARNS);
+		items[i].work.kind = &kinds[i];
+	}
+	rig_do(&r, items, 10);
+	counts = rig_stop(&r);
+	assert_int_equal(counts.taken + counts.given, 9);
+	assert_int_equal(counts.got_back, 0);
+	assert_true(counts.threads >= 10);
+}
+
+static void
+somebody_always_watches(void **state)
+{
+	(void)state;
+	block_in_a_row(0);
+	block_in_a_row(0x1ff);
+	block_in_a_row(0x155);
+	block_in_a_row(0x0aa);
+}
+
+static void
+a_sleeping_monitor_is_woken(void **state)
+{
+	const fc_crew_config config = {0};
+	item items[2];
+	rig r;
+
+	(void)state;
+	rig_start(&r, &config);
+	rig_do(&r, NULL, 0);
+	for (int n = 0; n < 1000 && !atomic_load(&r.crew->asleep); n++)
+		uv_sleep(1);
+	assert_true(atomic_load(&r.crew->asleep));
+	item_init(&items[0], &r, 0, act_wait, 0);
+	item_init(&items[1], &r, 2, act_open_gate, 0);
+	rig_do(&r, items, 2);
+	assert_int_equal(rig_stop(&r).taken, 1);
 }
 
 /* ---- declared ---- */
@@ -559,6 +619,8 @@ main(void)
 	    clean_test(block_begin_gives_the_loop_away),
 	    clean_test(waits_for_its_own_loop),
 	    clean_test(a_loop_that_nobody_took_comes_back),
+	    clean_test(somebody_always_watches),
+	    clean_test(a_sleeping_monitor_is_woken),
 	    clean_test(declared_kinds_keep_their_place),
 	    clean_test(a_held_loop_is_told_once_a_minute),
 	    clean_test(the_queue_is_bounded),
