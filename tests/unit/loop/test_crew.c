@@ -113,6 +113,8 @@ waits_for_its_own_loop(void **state)
 		const fc_crew_config config = {.threads = caps[c], .patience = PATIENT};
 
 		rig_start(&r, &config);
+		while (!atomic_load(&r.crew->watched))
+			uv_sleep(1);
 		for (int i = 0; i < 20; i++) {
 			item_init(&items[i], &r, 0, act_nested_wait, 0);
 			rig_do(&r, &items[i], 1);
