@@ -7,6 +7,8 @@
  */
 #include "client/internal.h"
 
+#include <stdio.h>
+
 static fc_client_call *
 call_of(const fc_stream *stream)
 {
@@ -64,6 +66,19 @@ send_request(fc_line *line, fc_client_call *call)
 	}
 }
 
+/* Rounded up to three digits, as gRPC core does: values that differ from call to call would spoil
+ * both ends' header compression. The deadline itself is kept here, to the nanosecond. */
+static uint64_t
+coarse(uint64_t ns)
+{
+	uint64_t unit = 1;
+
+	while (ns / unit >= 1000)
+		unit *= 10;
+	return ns > FC_NEVER - unit ? ns : (ns + unit - 1) / unit * unit;
+}
+
+/* What the server is told of the deadline; 0: it has passed. */
 static uint64_t
 time_left(const fc_client_call *call)
 {
@@ -72,7 +87,7 @@ time_left(const fc_client_call *call)
 	if (deadline == FC_NEVER)
 		return FC_NEVER;
 	now = fc_channel_now(call->channel);
-	return deadline > now ? deadline - now : 0;
+	return deadline > now ? coarse(deadline - now) : 0;
 }
 
 bool
@@ -156,6 +171,14 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 		fail_unpack(call, &error);
 }
 
+/* The server's word for the same deadline, which has passed here too: ours says more. */
+static bool
+is_about_time(const fc_client_call *call, farcall_code code)
+{
+	return (code == FARCALL_CANCELLED || code == FARCALL_DEADLINE_EXCEEDED) &&
+	    fc_call_is_late(call);
+}
+
 static void
 on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 {
@@ -164,7 +187,7 @@ on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 
 	((fc_line *)owner)->answered = true;
 	fc_attempt_drop(call, FARCALL_OK);
-	if (tail->code == FARCALL_CANCELLED && fc_call_is_late(call)) {
+	if (is_about_time(call, tail->code)) {
 		fc_call_end_late(call);
 		return;
 	}
@@ -178,6 +201,20 @@ on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 		fc_call_end(call);
 }
 
+/* What has ended the stream, in the words that every lost connection has. */
+static void
+fail_by_abort(fc_client_call *call, const fc_abort *abort)
+{
+	char text[FC_ERROR_TEXT + 32];
+
+	if (abort->cause == FARCALL_CAUSE_CONNECTION_LOST &&
+	    strstr(abort->text, "connection lost") == NULL)
+		snprintf(text, sizeof text, "connection lost: %s", abort->text);
+	else
+		snprintf(text, sizeof text, "%s", abort->text);
+	fc_call_end_with(call, abort->code, abort->cause, text);
+}
+
 static void
 on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 {
@@ -185,15 +222,14 @@ on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 
 	(void)owner;
 	fc_attempt_drop(call, FARCALL_OK);
-	if (fc_call_is_late(call) &&
-	    (abort->code == FARCALL_CANCELLED || abort->code == FARCALL_DEADLINE_EXCEEDED)) {
+	if (is_about_time(call, abort->code)) {
 		fc_call_end_late(call);
 	} else if (abort->unseen && !call->committed && !call->retried) {
 		call->retried = true;
 		call->sending = false;
 		fc_picker_again(call->channel, call);
 	} else {
-		fc_call_end_with(call, abort->code, abort->cause, abort->text);
+		fail_by_abort(call, abort);
 	}
 }
 

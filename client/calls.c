@@ -45,7 +45,6 @@ farcall_call fc_call_nil = {.ops = &nil_ops,
     .in = {.state = FC_ARENA_NO_MEMORY},
     .out = {.state = FC_ARENA_NO_MEMORY},
     .kept = {.state = FC_ARENA_NO_MEMORY},
-    .started = true,
     .doomed = true,
     .code = FARCALL_RESOURCE_EXHAUSTED,
     .cause = FARCALL_CAUSE_OUT_OF_MEMORY,
@@ -60,7 +59,6 @@ farcall_call fc_call_no_channel = {.ops = &nil_ops,
     .in = {.state = FC_ARENA_NO_MEMORY},
     .out = {.state = FC_ARENA_NO_MEMORY},
     .kept = {.state = FC_ARENA_NO_MEMORY},
-    .started = true,
     .doomed = true,
     .code = FARCALL_FAILED_PRECONDITION,
     .error = "FAILED_PRECONDITION: the channel is NULL",
@@ -84,17 +82,19 @@ take_free(farcall_channel *channel)
 }
 
 static fc_client_call *
-make(void)
+make(farcall_channel *channel)
 {
 	fc_client_call *call = (fc_client_call *)fc_malloc(sizeof *call);
 
 	if (call == NULL)
 		return NULL;
-	memset(call, 0, offsetof(fc_client_call, memory));
-	if (fc_waiter_init(&call->waiter, &fc_call_waiter_ops, NULL) == FARCALL_OK)
-		return call;
-	fc_free(call);
-	return NULL;
+	if (fc_waiter_init(&call->waiter, &fc_call_waiter_ops, NULL) != FARCALL_OK) {
+		fc_free(call);
+		return NULL;
+	}
+	fc_call_init(&call->call, &fc_client_call_ops, &channel->pool, channel->config.max_message,
+	    &call->memory);
+	return call;
 }
 
 static void
@@ -109,10 +109,10 @@ fc_call_take(farcall_channel *channel)
 {
 	fc_client_call *call = take_free(channel);
 
-	if (call == NULL && (call = make()) == NULL)
+	if (call != NULL)
+		fc_call_renew(&call->call, channel->config.max_message);
+	else if ((call = make(channel)) == NULL)
 		return NULL;
-	fc_call_init(&call->call, &fc_client_call_ops, &channel->pool, channel->config.max_message,
-	    &call->memory);
 	call->call.clock = fc_call_clock;
 	fc_channel_hold(channel);
 	call->channel = channel;

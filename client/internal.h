@@ -133,6 +133,9 @@ void fc_subchannel_stop(farcall_channel *channel);
  * and calls that do not wait for it fail with `failure`. */
 bool fc_subchannel_want(farcall_channel *channel);
 
+/* What has failed is our own rule: nobody need wait for it to change. */
+bool fc_subchannel_is_hopeless(const farcall_channel *channel);
+
 /* Somebody waits for it: it is tried again when the backoff has passed. */
 void fc_subchannel_watch(farcall_channel *channel);
 

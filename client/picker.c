@@ -39,7 +39,7 @@ want_line(farcall_channel *channel)
 {
 	if (fc_subchannel_want(channel))
 		return;
-	fc_picker_fail(channel, false);
+	fc_picker_fail(channel, fc_subchannel_is_hopeless(channel));
 	if (!fc_list_empty(&channel->pending))
 		fc_subchannel_watch(channel);
 }

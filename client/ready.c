@@ -81,7 +81,11 @@ begin(fc_waiter *waiter)
 		end(wait, NULL);
 	} else {
 		fc_list_append(&channel->ready_waits, &wait->in_channel);
-		if (!fc_subchannel_want(channel))
+		if (fc_subchannel_want(channel))
+			return;
+		if (fc_subchannel_is_hopeless(channel))
+			fc_ready_tell(channel, &channel->sub.failure);
+		else
 			fc_subchannel_watch(channel);
 	}
 }

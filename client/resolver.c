@@ -14,7 +14,7 @@ static void next_record(fc_resolver *resolver);
 static void
 free_records(fc_resolver *resolver)
 {
-	for (size_t i = 0; i < resolver->n_records; i++)
+	for (size_t i = 0; resolver->records != NULL && i < resolver->n_records; i++)
 		fc_free(resolver->records[i]);
 	fc_free(resolver->records);
 	resolver->records = NULL;

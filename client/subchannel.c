@@ -37,7 +37,13 @@ is_eager(const farcall_channel *channel)
 static const char *
 reason_of(const fc_error *error)
 {
+	const char *last = error->text;
+
 	switch (error->cause) {
+	case FARCALL_CAUSE_ADDRESS_NOT_AVAILABLE: /* "…: no such file or directory" */
+		for (const char *at = last; (at = strstr(at, ": ")) != NULL;)
+			last = at += 2;
+		return last;
 	case FARCALL_CAUSE_NONE:
 	case FARCALL_CAUSE_SYSTEM:
 	case FARCALL_CAUSE_PROTOCOL:
@@ -105,14 +111,22 @@ fc_subchannel_watch(farcall_channel *channel)
 	fc_ready_tell(channel, &sub->failure);
 }
 
-/* The attempt has failed. What is insecure stays so: nobody need wait for it. */
+bool
+fc_subchannel_is_hopeless(const farcall_channel *channel)
+{
+	return channel->sub.phase == FC_SUB_BACKOFF &&
+	    channel->sub.failure.cause == FARCALL_CAUSE_INSECURE;
+}
+
+/* The attempt has failed. */
 static void
 failed(farcall_channel *channel)
 {
 	fc_subchannel *sub = &channel->sub;
-	bool for_good = sub->failure.cause == FARCALL_CAUSE_INSECURE;
+	bool for_good;
 
 	sub->phase = FC_SUB_BACKOFF;
+	for_good = fc_subchannel_is_hopeless(channel);
 	sub->sticky = true;
 	sub->resolved = false;
 	fc_channel_set_state(channel, FARCALL_TRANSIENT_FAILURE);

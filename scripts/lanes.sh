@@ -24,5 +24,5 @@ build_and_test() {
 sources() {
 	local suffix=$1
 	shift
-	find "$@" -name "*.$suffix" ! -name '*.pb-c.*' ! -name '*.farcall.*' | sort
+	find "$@" -name "*.$suffix" ! -name '*.pb-c.*' ! -name '*.farcall.*' ! -path '*/build/*' | sort
 }

@@ -59,12 +59,14 @@ fc_buf_grow(fc_buf *buf, size_t size)
 bool
 fc_buf_append(fc_buf *buf, const void *bytes, size_t size)
 {
-	uint8_t *at = fc_buf_reserve(buf, size);
+	uint8_t *at;
 
+	if (size == 0) /* an empty buffer has no memory to point into, and needs none */
+		return true;
+	at = fc_buf_reserve(buf, size);
 	if (at == NULL)
 		return false;
-	if (size != 0)
-		memcpy(at, bytes, size);
+	memcpy(at, bytes, size);
 	buf->to += size;
 	return true;
 }

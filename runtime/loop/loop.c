@@ -13,7 +13,9 @@
 #include "runtime/loop/thread.h"
 
 #ifndef _WIN32
+#include <errno.h>
 #include <pthread.h>
+#include <unistd.h>
 #endif
 
 #define POOL_MOST (8u * 1024u * 1024u)
@@ -118,6 +120,31 @@ fc_loop_fini(fc_loop *loop)
 	fc_free(loop);
 }
 
+/* The first loop of a process opens a pipe that libuv keeps; without descriptors it would abort. */
+#ifdef _WIN32
+static int
+check_descriptors(void)
+{
+	return 0;
+}
+#else
+static int
+check_descriptors(void)
+{
+	static atomic_bool checked;
+	int fds[2];
+
+	if (atomic_load_explicit(&checked, memory_order_relaxed))
+		return 0;
+	if (pipe(fds) != 0)
+		return uv_translate_sys_error(errno);
+	close(fds[0]);
+	close(fds[1]);
+	atomic_store_explicit(&checked, true, memory_order_relaxed);
+	return 0;
+}
+#endif
+
 fc_loop *
 fc_loop_open(fc_clock *clock, fc_error *error)
 {
@@ -129,7 +156,9 @@ fc_loop_open(fc_clock *clock, fc_error *error)
 		return NULL;
 	}
 	loop->clock = clock;
-	rc = uv_loop_init(&loop->own_uv);
+	rc = check_descriptors();
+	if (rc == 0)
+		rc = uv_loop_init(&loop->own_uv);
 	if (rc != 0) {
 		fail_uv(error, rc);
 		fc_free(loop);

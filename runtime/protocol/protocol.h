@@ -225,7 +225,7 @@ typedef struct fc_engine_ops {
 	void (*abort)(fc_engine *engine, fc_stream *stream, farcall_code code);
 
 	/* The owner has taken messages of so many bytes (on_message's sizes): credits the window.
-	 */
+	 * Empty ones are taken too (0): a peer that sends only these is held back otherwise. */
 	void (*taken)(fc_engine *engine, fc_stream *stream, size_t size);
 
 	void (*release)(fc_engine *engine, fc_stream *stream);

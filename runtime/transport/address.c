@@ -27,9 +27,9 @@ typedef struct parser {
 } parser;
 
 static const char *const schemes[] = {
-#define TEXT(name, text) text,
-    FC_SCHEMES(TEXT)
-#undef TEXT
+#define SCHEME_TEXT(name, text) text,
+    FC_SCHEMES(SCHEME_TEXT)
+#undef SCHEME_TEXT
 };
 
 static farcall_code

@@ -37,6 +37,7 @@
 	X(EPERM, PERMISSION_DENIED, ACCESS_DENIED, NULL)                                   \
 	X(ENFILE, RESOURCE_EXHAUSTED, TOO_MANY_FILES, "too many open files in the system") \
 	X(ENOMEM, RESOURCE_EXHAUSTED, OUT_OF_MEMORY, NULL)                                 \
+	X(EAGAIN, UNAVAILABLE, CONNECTION_REFUSED, "too many connections wait there")      \
 	X(ENOENT, NOT_FOUND, ADDRESS_NOT_AVAILABLE, "no such file or directory")           \
 	X(ENOTDIR, NOT_FOUND, ADDRESS_NOT_AVAILABLE, "not a directory")                    \
 	X(EROFS, PERMISSION_DENIED, ACCESS_DENIED, "read-only file system")                \
@@ -51,14 +52,15 @@ typedef struct entry {
 	const char *text;
 } entry;
 
-static const entry entries[] = {
-#define NET(name, code, cause, text) {FC_E(name), FARCALL_##code, FARCALL_CAUSE_##cause, text},
-    NET_ERRORS(NET)
-#undef NET
+#ifdef _WIN32
+#define ENTRY(name, code, cause, text) {WSA##name, FARCALL_##code, FARCALL_CAUSE_##cause, text},
+#else
+#define ENTRY(name, code, cause, text) {name, FARCALL_##code, FARCALL_CAUSE_##cause, text},
+#endif
+
+static const entry entries[] = {NET_ERRORS(ENTRY)
 #ifndef _WIN32
-#define POSIX(name, code, cause, text) {name, FARCALL_##code, FARCALL_CAUSE_##cause, text},
-        POSIX_ERRORS(POSIX)
-#undef POSIX
+        POSIX_ERRORS(ENTRY)
 #endif
 };
 
@@ -151,6 +153,12 @@ bool
 fc_number_is_exhausted(int number)
 {
 	return find(number)->code == FARCALL_RESOURCE_EXHAUSTED;
+}
+
+bool
+fc_number_is_of_peer(int number)
+{
+	return find(number)->code == FARCALL_UNAVAILABLE && !fc_number_is_again(number);
 }
 
 bool

@@ -19,6 +19,7 @@ farcall_code fc_fail_lost(fc_error *error, int number, const char *format, ...)
 farcall_code fc_fail_lookup(fc_error *error, int number, const char *name);
 
 bool fc_number_is_again(int number);     /* not now: it would block */
+bool fc_number_is_of_peer(int number);   /* one connection failed, not the socket that accepts */
 bool fc_number_is_exhausted(int number); /* descriptors or memory have run out */
 bool fc_number_is_no_family(int number); /* the address family, or the address, is not there */
 

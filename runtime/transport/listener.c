@@ -133,7 +133,7 @@ accept_one(fc_listener *listener, gate *g)
 	fc_sock sock;
 	int number = fc_sock_accept(g->sock, &sock, &peer);
 
-	if (number == FC_E(ECONNABORTED))
+	if (fc_number_is_of_peer(number))
 		return true;
 	if (number != 0) {
 		if (!fc_number_is_again(number))

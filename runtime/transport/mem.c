@@ -7,82 +7,13 @@
  * caller's, else posted. Bytes are read by their owner straight from the ring; the writer only
  * touches what is free of it.
  */
-#include "runtime/transport/mem.h"
+#include "runtime/transport/mem_inside.h"
 
 #include "runtime/base/alloc.h"
-#include "runtime/loop/thread.h"
 #include "runtime/transport/cause.h"
 #include "runtime/transport/sock.h"
 
 #include <stdio.h>
-
-typedef struct ring {
-	size_t from, used;
-	uint8_t bytes[FC_MEM_RING];
-} ring;
-
-struct fc_mem_end {
-	/* the owner of its loop */
-	fc_pipe pipe;
-	bool open_due;
-	bool reading;
-	bool ended;      /* on_end has been told */
-	bool want_write; /* on_writable is to be told */
-	bool lost;       /* on_lost has been told */
-	bool busy;       /* its events run */
-
-	/* both ends, under the lock */
-	struct pair *pair;
-	fc_mem_end *peer;
-	fc_loop *loop; /* NULL: not adopted yet */
-	bool told;     /* its task is under way */
-	bool shut;     /* sends no more */
-	bool closed;
-	bool listens;     /* reading, as the peer sees it */
-	bool needs_space; /* waits for room in the peer's ring */
-	bool has_space;   /* that room has come */
-	int broken;       /* number of the error that ends it */
-	fc_task task;
-	fc_link link; /* in the listener's queue */
-	ring in;
-};
-
-typedef struct pair {
-	fc_mutex lock;
-	unsigned refs; /* ends not let go of; under the lock */
-	fc_place place;
-	fc_mem_end ends[2]; /* client, server */
-} pair;
-
-struct fc_mem_listener {
-	fc_list link;
-	fc_place place;
-	fc_queue waiting; /* ends not accepted */
-	unsigned n_waiting;
-	fc_loop *loop;
-	fc_task *task; /* to be run when something comes; NULL: nobody asks */
-};
-
-static uv_once_t registry_once = UV_ONCE_INIT;
-static fc_mutex registry_lock;
-static bool registry_ready;
-static fc_list registry;
-
-static void
-make_registry(void)
-{
-	fc_list_init(&registry);
-	registry_ready = fc_mutex_init(&registry_lock, NULL) == FARCALL_OK;
-}
-
-static bool
-lock_registry(void)
-{
-	uv_once(&registry_once, make_registry);
-	if (registry_ready)
-		fc_lock(&registry_lock);
-	return registry_ready;
-}
 
 farcall_code
 fc_mem_place(fc_place *place, const char *name, fc_error *error)
@@ -98,23 +29,14 @@ fc_mem_place(fc_place *place, const char *name, fc_error *error)
 
 /* ---- news ---- */
 
-static void
-send_task(fc_loop *loop, fc_task *task)
-{
-	if (fc_loop_inside(loop))
-		fc_loop_ready(loop, task);
-	else
-		fc_loop_post(loop, task);
-}
-
 /* Under the lock. */
 static void
-tell(fc_mem_end *end)
+inform(fc_mem_end *end)
 {
 	if (end->loop == NULL || end->told || end->closed)
 		return;
 	end->told = true;
-	send_task(end->loop, &end->task);
+	fc_mem_send_task(end->loop, &end->task);
 }
 
 /* Under the lock, which it opens. */
@@ -151,7 +73,7 @@ take(fc_mem_end *end, size_t size)
 	if (end->peer->needs_space) {
 		end->peer->needs_space = false;
 		end->peer->has_space = true;
-		tell(end->peer);
+		inform(end->peer);
 	}
 	fc_unlock(&end->pair->lock);
 }
@@ -186,7 +108,7 @@ deliver_end(fc_mem_end *end)
 	over = end->in.used == 0 && (end->peer->shut || end->peer->closed) && end->broken == 0;
 	more = end->in.used != 0 && end->reading;
 	if (more)
-		tell(end);
+		inform(end);
 	fc_unlock(&end->pair->lock);
 	if (!over || !end->reading || end->ended)
 		return;
@@ -317,13 +239,13 @@ mem_write(fc_pipe *pipe, const fc_piece *pieces, size_t n)
 	if (peer->closed || end->broken != 0 || end->shut) {
 		if (end->broken == 0) {
 			end->broken = FC_E(ECONNRESET);
-			tell(end);
+			inform(end);
 		}
 		written = wanted;
 	} else {
 		end->want_write = end->needs_space = written < wanted;
 		if (written != 0 && peer->listens)
-			tell(peer);
+			inform(peer);
 	}
 	fc_unlock(&end->pair->lock);
 	return written;
@@ -338,7 +260,7 @@ mem_read(fc_pipe *pipe, bool on)
 	fc_lock(&end->pair->lock);
 	end->listens = on;
 	if (on && (end->in.used != 0 || end->peer->shut || end->peer->closed))
-		tell(end);
+		inform(end);
 	fc_unlock(&end->pair->lock);
 }
 
@@ -349,7 +271,7 @@ mem_shutdown(fc_pipe *pipe)
 
 	fc_lock(&end->pair->lock);
 	end->shut = true;
-	tell(end->peer);
+	inform(end->peer);
 	fc_unlock(&end->pair->lock);
 }
 
@@ -364,7 +286,7 @@ close_end(fc_mem_end *end, int number)
 		end->peer->needs_space = false;
 		end->peer->has_space = true;
 	}
-	tell(end->peer);
+	inform(end->peer);
 	if (end->told || end->busy)
 		fc_unlock(&end->pair->lock);
 	else
@@ -429,48 +351,6 @@ make_pair(const fc_place *place, fc_error *error)
 	return p;
 }
 
-/* Under the registry's lock. */
-static fc_mem_listener *
-find(const fc_place *place)
-{
-	fc_list_each (item, next, &registry) {
-		fc_mem_listener *listener = FC_CONTAINER(item, fc_mem_listener, link);
-
-		if (strcmp(listener->place.text, place->text) == 0)
-			return listener;
-	}
-	return NULL;
-}
-
-static void
-call_listener(fc_mem_listener *listener)
-{
-	fc_task *task = listener->task;
-
-	listener->task = NULL;
-	if (task != NULL)
-		send_task(listener->loop, task);
-}
-
-static bool
-enqueue(const fc_place *place, fc_mem_end *end)
-{
-	fc_mem_listener *listener;
-	bool taken = false;
-
-	if (!lock_registry())
-		return false;
-	listener = find(place);
-	if (listener != NULL && listener->n_waiting < FC_MEM_BACKLOG) {
-		fc_queue_push(&listener->waiting, &end->link);
-		listener->n_waiting++;
-		call_listener(listener);
-		taken = true;
-	}
-	fc_unlock(&registry_lock);
-	return taken;
-}
-
 fc_pipe *
 fc_mem_connect(fc_loop *loop, const fc_place *place, const fc_pipe_events *events, void *owner,
     fc_error *error)
@@ -486,10 +366,10 @@ fc_mem_connect(fc_loop *loop, const fc_place *place, const fc_pipe_events *event
 	end->loop = loop;
 	end->open_due = true;
 	fc_loop_keep(loop, true);
-	if (!enqueue(place, &p->ends[1]))
+	if (!fc_mem_enqueue(place, &p->ends[1]))
 		close_end(&p->ends[1], FC_E(ECONNREFUSED));
 	fc_lock(&p->lock);
-	tell(end);
+	inform(end);
 	fc_unlock(&p->lock);
 	return &end->pipe;
 }
@@ -512,80 +392,4 @@ void
 fc_mem_refuse(fc_mem_end *end)
 {
 	close_end(end, FC_E(ECONNRESET));
-}
-
-/* ---- listener ---- */
-
-fc_mem_listener *
-fc_mem_listener_open(const fc_place *place, fc_error *error)
-{
-	fc_mem_listener *listener = (fc_mem_listener *)fc_calloc(1, sizeof *listener);
-	bool taken;
-
-	if (listener == NULL || !lock_registry()) {
-		fc_fail_memory(error, "listener");
-		fc_free(listener);
-		return NULL;
-	}
-	listener->place = *place;
-	fc_queue_init(&listener->waiting);
-	taken = find(place) != NULL;
-	if (!taken)
-		fc_list_append(&registry, &listener->link);
-	fc_unlock(&registry_lock);
-	if (taken) {
-		fc_fail_number(error, FC_E(EADDRINUSE), "bind %s", place->text);
-		fc_free(listener);
-		return NULL;
-	}
-	return listener;
-}
-
-void
-fc_mem_listener_watch(fc_mem_listener *listener, fc_loop *loop, fc_task *task)
-{
-	fc_lock(&registry_lock);
-	listener->loop = loop;
-	listener->task = task;
-	if (listener->n_waiting != 0)
-		call_listener(listener);
-	fc_unlock(&registry_lock);
-}
-
-bool
-fc_mem_listener_unwatch(fc_mem_listener *listener)
-{
-	bool taken_back;
-
-	fc_lock(&registry_lock);
-	taken_back = listener->task != NULL;
-	listener->task = NULL;
-	fc_unlock(&registry_lock);
-	return taken_back;
-}
-
-fc_mem_end *
-fc_mem_listener_take(fc_mem_listener *listener)
-{
-	fc_link *link;
-
-	fc_lock(&registry_lock);
-	link = fc_queue_pop(&listener->waiting);
-	if (link != NULL)
-		listener->n_waiting--;
-	fc_unlock(&registry_lock);
-	return link != NULL ? FC_CONTAINER(link, fc_mem_end, link) : NULL;
-}
-
-void
-fc_mem_listener_close(fc_mem_listener *listener)
-{
-	fc_mem_end *end;
-
-	fc_lock(&registry_lock);
-	fc_list_remove(&listener->link);
-	fc_unlock(&registry_lock);
-	while ((end = fc_mem_listener_take(listener)) != NULL)
-		fc_mem_refuse(end);
-	fc_free(listener);
 }

@@ -77,7 +77,7 @@ expect(const char *target, uint64_t timeout_ms, farcall_code code, farcall_cause
 	Pair__Message request = PAIR__MESSAGE__INIT;
 	farcall_channel *channel = farcall_channel_open(target);
 	farcall_call *call = farcall_call_new(channel);
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	uint64_t begin = uv_hrtime();
 
 	farcall_call_set_timeout_ms(call, timeout_ms);

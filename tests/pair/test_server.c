@@ -185,7 +185,7 @@ each_code_and_message_arrives(void **state)
 {
 	static const char text[] = "100 % of \"\xc3\xa9\"\n, and more";
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	test_pair pair;
 
 	(void)state;
@@ -254,7 +254,7 @@ call_wait(void *data)
 	waiter *waiter_ = (waiter *)data;
 	Pair__Message request = PAIR__MESSAGE__INIT;
 	farcall_call *call = farcall_call_new(waiter_->channel);
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 
 	request.text = (char *)(uintptr_t) "later";
 	farcall_call_set_timeout_ms(call, waiter_->timeout_ms);
@@ -390,7 +390,7 @@ send_bytes(farcall_channel *channel, size_t size)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
 	farcall_call *call = farcall_call_new(channel);
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_code code;
 
 	request.data.len = size;
@@ -588,7 +588,7 @@ metadata_come_back_as_head_and_trailers(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
 	const uint8_t bytes[] = {0, 1, 2, 0xff, ','};
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	const farcall_metadata *lists[2];
 	farcall_call *call;
 	test_pair pair;

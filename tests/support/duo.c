@@ -211,7 +211,14 @@ ignore_capacity(void *owner)
 static void
 client_goaway(void *owner, const fc_error *why)
 {
-	(void)owner, (void)why;
+	((duo *)owner)->goaway = true;
+	(void)why;
+}
+
+static void
+any_drained(void *owner)
+{
+	((duo *)owner)->drained = true;
 }
 
 static void
@@ -230,6 +237,7 @@ static const fc_engine_events client_events = {
     .on_ready = client_ready,
     .on_capacity = ignore_capacity,
     .on_goaway = client_goaway,
+    .on_drained = any_drained,
     .on_dead = client_dead,
 };
 
@@ -399,12 +407,6 @@ server_sent(void *owner, fc_stream *stream)
 }
 
 static void
-server_drained(void *owner)
-{
-	((duo *)owner)->drained = true;
-}
-
-static void
 server_dead(void *owner, const fc_error *why)
 {
 	((duo *)owner)->server_dead = true;
@@ -418,7 +420,7 @@ static const fc_engine_events server_events = {
     .on_half_close = server_half_close,
     .on_abort = server_abort,
     .on_sent = server_sent,
-    .on_drained = server_drained,
+    .on_drained = any_drained,
     .on_dead = server_dead,
 };
 
@@ -527,4 +529,54 @@ duo_run(duo *d)
 		quiet = busy ? 0 : quiet + 1;
 	}
 	return d->open == 0;
+}
+
+/* ---- mischief ---- */
+
+/* The nth call of a list that still has its stream. */
+static duo_call *
+pick(duo *d, duo_call *calls)
+{
+	unsigned n = 0;
+
+	for (duo_call *call = calls; call != NULL; call = call->next)
+		n += call->stream != NULL;
+	if (n == 0)
+		return NULL;
+	n = test_random_below(&d->random, n);
+	for (duo_call *call = calls; call != NULL; call = call->next)
+		if (call->stream != NULL && n-- == 0)
+			return call;
+	return NULL;
+}
+
+void
+duo_mischief(duo *d)
+{
+	uint32_t what = test_random_below(&d->random, 40);
+	duo_call *call = pick(d, what % 2 == 0 ? d->calls : d->served);
+	fc_error why;
+
+	if (what < 30 && call != NULL && what % 2 == 0) {
+		if (what < 24)
+			ops->abort(d->client, call->stream, FARCALL_CANCELLED);
+		call->code = FARCALL_CANCELLED;
+		finish_client(call);
+	} else if (what < 30 && call != NULL) {
+		if (what < 24)
+			ops->abort(d->server, call->stream, FARCALL_DEADLINE_EXCEEDED);
+		finish_server(call);
+	} else if (what == 30) {
+		ops->drain(d->server, d->now);
+	} else if (what == 31) {
+		ops->drain(d->client, d->now);
+	} else if (what == 32) {
+		fc_error_clear(&why);
+		fc_fail(&why, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_RESET, "cut");
+		ops->end(d->client, &why);
+		ops->end(d->server, NULL);
+	} else if (what == 33) {
+		ops->close(d->server, FARCALL_UNAVAILABLE, "bye");
+		ops->end(d->client, NULL);
+	}
 }

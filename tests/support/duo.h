@@ -38,7 +38,7 @@ typedef struct duo {
 	duo_call *calls;  /* the client's, newest first */
 	duo_call *served; /* the server's, likewise */
 	unsigned open, done, failed, wrong;
-	bool ready, drained, client_dead, server_dead;
+	bool ready, drained, goaway, client_dead, server_dead;
 	bool slow_server; /* takes messages only when duo_take() is called */
 	fc_error client_why, server_why;
 } duo;
@@ -54,5 +54,9 @@ duo_call *duo_start(
 /* Moves bytes and ticks until all calls are done and nothing moves; false: it does not end. */
 bool duo_run(duo *d);
 void duo_step(duo *d);
+
+/* Something goes wrong, by chance: a call is aborted on either side, the server drains, or an end
+ * of the connection is lost. */
+void duo_mischief(duo *d);
 
 #endif

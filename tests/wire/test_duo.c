@@ -6,7 +6,9 @@
 
 #include "tests/support/duo.h"
 
-#include <stdio.h>
+#include <farcall/alloc.h>
+
+#include <stdlib.h>
 
 static void
 run_and_check(duo *d, unsigned calls)
@@ -102,6 +104,109 @@ batches_of_calls(void **state)
 	duo_fini(&d);
 }
 
+/* Calls are cut short in every way; each ends once, nothing leaks, and whatever did get through is
+ * right. TEST_ROUNDS: more of it. */
+static void
+mischief(void **state)
+{
+	const char *rounds = getenv("TEST_ROUNDS");
+	uint32_t last = rounds != NULL ? (uint32_t)strtoul(rounds, NULL, 10) : 300;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= last; seed++) {
+		duo d;
+		unsigned calls = 0;
+
+		duo_init(&d, seed * 7919);
+		d.chunk = 1 + seed * 37 % 3000;
+		d.server_config.stream_window = 1 + seed * 131 % 70000;
+		d.client_config.stream_window = 1 + seed * 97 % 70000;
+		d.server_config.max_streams = 1 + seed % 9;
+		assert_true(duo_open(&d));
+		for (uint32_t i = 0; i < 30; i++) {
+			uint32_t x = test_random_next(&d.random);
+			bool many = x % 3 == 0;
+
+			calls += duo_start(&d, many ? DUO_BIDI : DUO_UNARY, x, many ? x / 3 % 5 : 1,
+			             many ? x / 15 % 5 : 1, x % 2 ? 100 : 20000) != NULL;
+			for (uint32_t steps = x >> 8 & 7; steps != 0; steps--)
+				duo_step(&d);
+			if ((x >> 16 & 3) == 0)
+				duo_mischief(&d);
+		}
+		if (!duo_run(&d))
+			fail_msg("seed %u: %u calls hang", seed, d.open);
+		assert_int_equal(d.done, calls);
+		for (duo_call *call = d.calls; call != NULL; call = call->next)
+			if (call->code == FARCALL_OK)
+				assert_int_equal(call->replies.at, call->replies.count);
+		duo_fini(&d);
+	}
+}
+
+static size_t idle_bytes;
+
+static void *
+count_malloc(size_t size, void *data)
+{
+	size_t *memory = (size_t *)malloc(size + 16);
+
+	(void)data;
+	idle_bytes += size;
+	*memory = size;
+	return memory + 2;
+}
+
+static void
+count_free(void *memory, void *data)
+{
+	size_t *start = (size_t *)memory - 2;
+
+	(void)data;
+	idle_bytes -= *start;
+	free(start);
+}
+
+static void *
+count_realloc(void *memory, size_t size, void *data)
+{
+	void *new = count_malloc(size, data);
+
+	if (memory != NULL) {
+		memcpy(new, memory, FC_MIN(size, ((size_t *)memory)[-2]));
+		count_free(memory, data);
+	}
+	return new;
+}
+
+/* A server's connection that has had 100 calls at once, a second after the last one. */
+static void
+an_idle_connection_is_small(void **state)
+{
+	static const farcall_allocator counting = {count_malloc, count_realloc, count_free, NULL};
+	duo d;
+
+	(void)state;
+	farcall_set_allocator(&counting);
+	duo_init(&d, 5);
+	d.pool.most = 0;
+	d.server_config.pool = NULL;
+	assert_true(duo_open(&d));
+	for (uint32_t i = 0; i < 100; i++)
+		assert_non_null(duo_start(&d, DUO_UNARY, i, 1, 1, 3000));
+	run_and_check(&d, 100);
+	fc_h2_engine.free(d.client);
+	d.client = NULL;
+	d.now += 2 * FC_NS_PER_S;
+	fc_h2_engine.tick(d.server, d.now);
+	fc_h2_engine.tick(d.server, d.now + 2 * FC_NS_PER_S);
+	print_message("idle: %zu bytes\n", idle_bytes);
+	assert_true(idle_bytes <= 9216); /* 1.8 KiB are ours, the rest is HPACK: tables and memos */
+	duo_fini(&d);
+	assert_int_equal(idle_bytes, 0);
+	test_allocator_install();
+}
+
 int
 main(void)
 {
@@ -110,6 +215,8 @@ main(void)
 	    clean_test(all_shapes),
 	    clean_test(messages_larger_than_windows),
 	    clean_test(batches_of_calls),
+	    clean_test(mischief),
+	    clean_test(an_idle_connection_is_small),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,7 @@ show(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes)
 {
 	s->prefix_size = 0;
 	s->untaken += s->message_size;
-	if (s->message_size != 0) /* there is nothing to take of an empty one */
+	if (s->message_size != 0 || ++s->empties > FC_H2_EMPTIES_MOST)
 		s->flags |= FC_STREAM_UNREAD;
 	c->events->on_message(c->owner, &s->seen, bytes, s->message_size);
 }
@@ -75,34 +75,45 @@ gather(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 	return n;
 }
 
+/* A step of what is no whole message: answers how many bytes were taken, 0 if the call failed. */
+static size_t
+take_part(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
+{
+	size_t n;
+
+	if (s->prefix_size == FC_GRPC_PREFIX)
+		return gather(c, s, bytes, size);
+	n = gather_prefix(s, bytes, size);
+	if (s->prefix_size < FC_GRPC_PREFIX)
+		return n;
+	if (!judge(c, s, s->prefix))
+		return 0;
+	if (s->message_size == 0)
+		show(c, s, bytes);
+	return n;
+}
+
 void
 fc_grpc_data(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 {
 	while (size != 0 && fc_h2_listens(s)) {
-		size_t n = 0;
+		size_t n;
 
-		if (s->prefix_size < FC_GRPC_PREFIX) {
-			const uint8_t *prefix = bytes;
+		if (FARCALL_LIKELY(s->prefix_size == 0 && size >= FC_GRPC_PREFIX)) {
+			uint32_t length = fc_get32(bytes + 1);
 
-			if (FARCALL_LIKELY(s->prefix_size == 0 && size >= FC_GRPC_PREFIX)) {
-				n = s->prefix_size = FC_GRPC_PREFIX;
-			} else {
-				n = gather_prefix(s, bytes, size);
-				if (s->prefix_size < FC_GRPC_PREFIX)
-					return;
-				prefix = s->prefix;
+			if (FARCALL_LIKELY(bytes[0] == 0 && length <= size - FC_GRPC_PREFIX &&
+			        length <= s->seen.max_message)) {
+				s->message_size = length;
+				show(c, s, bytes + FC_GRPC_PREFIX);
+				bytes += FC_GRPC_PREFIX + length;
+				size -= FC_GRPC_PREFIX + length;
+				continue;
 			}
-			if (!judge(c, s, prefix))
-				return;
-			bytes += n;
-			size -= n;
 		}
-		if (s->message.to == 0 && size >= s->message_size) {
-			n = s->message_size;
-			show(c, s, bytes);
-		} else if (size == 0 || (n = gather(c, s, bytes, size)) == 0) {
+		n = take_part(c, s, bytes, size);
+		if (n == 0)
 			return;
-		}
 		bytes += n;
 		size -= n;
 	}

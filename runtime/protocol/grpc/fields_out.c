@@ -107,36 +107,32 @@ fc_grpc_block_end(fc_h2 *c, uint32_t id, bool end)
 
 	if (!fc_h2_put_block(c, id, block->data + block->from, fc_buf_size(block), end))
 		fc_h2_doom_memory(c);
+	fc_grpc_templates_check(c);
 }
 
 void
-fc_grpc_template_keep(fc_h2 *c, fc_h2_template *template, uint32_t generation)
+fc_grpc_template_keep(fc_h2 *c, fc_h2_template *template, bool end)
 {
 	size_t size = fc_buf_size(&c->scratch);
 
-	if (generation != fc_hpack_encoder_generation(c->encoder) || size > FC_H2_TEMPLATE)
+	if (c->generation != fc_hpack_encoder_generation(c->encoder) ||
+	    size > FC_H2_TEMPLATE - FC_H2_HEAD)
 		return;
-	template->table = generation;
-	template->size = (uint8_t)size;
-	memcpy(template->bytes, c->scratch.data + c->scratch.from, size);
+	fc_h2_put_head(template->bytes, (uint32_t)size, FC_H2_HEADERS,
+	    FC_H2_END_HEADERS | (end ? FC_H2_END_STREAM : 0), 0);
+	memcpy(template->bytes + FC_H2_HEAD, c->scratch.data + c->scratch.from, size);
+	template->size = (uint8_t)(FC_H2_HEAD + size);
 }
 
-bool
-fc_grpc_template_put(fc_h2 *c, const fc_h2_template *template, uint32_t id, bool end)
+void
+fc_grpc_templates_check(fc_h2 *c)
 {
-	uint8_t *at = fc_h2_out_reserve(c, FC_H2_HEAD + FC_H2_TEMPLATE);
+	uint32_t generation = fc_hpack_encoder_generation(c->encoder);
 
-	if (at == NULL)
-		return false;
-	fc_h2_put_head(at, template->size, FC_H2_HEADERS,
-	    FC_H2_END_HEADERS | (end ? FC_H2_END_STREAM : 0), id);
-	if (template->size <= 2) {
-		at[FC_H2_HEAD] = template->bytes[0];
-		at[FC_H2_HEAD + 1] = template->bytes[1];
-	} else {
-		memcpy(at + FC_H2_HEAD, template->bytes, template->size);
-	}
-	fc_h2_out_add(c, FC_H2_HEAD + template->size);
-	c->work++;
-	return true;
+	if (generation == c->generation)
+		return;
+	c->generation = generation;
+	c->head_template.size = c->tail_template.size = 0;
+	for (int i = 0; c->paths != NULL && i < FC_H2_PATHS; i++)
+		c->paths[i].head.size = 0;
 }

@@ -59,16 +59,26 @@ void fc_grpc_metadata(fc_h2 *c, size_t n, const fc_pair *metadata);
 void fc_grpc_block_end(fc_h2 *c, uint32_t id, bool end);
 
 /* Remembers the block made so far, if the table did not change while it was made. */
-void fc_grpc_template_keep(fc_h2 *c, fc_h2_template *template, uint32_t generation);
+void fc_grpc_template_keep(fc_h2 *c, fc_h2_template *template, bool end);
+void fc_grpc_templates_check(fc_h2 *c); /* forgets them if the table has changed */
 
+/* The frame of a template that stands. false: out of memory. */
 static inline bool
-fc_grpc_template_stands(const fc_h2 *c, const fc_h2_template *template)
+fc_grpc_template_put(fc_h2 *c, const fc_h2_template *template, uint32_t id)
 {
-	return template->size != 0 && template->table == fc_hpack_encoder_generation(c->encoder);
-}
+	uint8_t *at = fc_h2_out_reserve(c, sizeof template->bytes);
 
-/* The block of a template, framed at once. false: out of memory. */
-bool fc_grpc_template_put(fc_h2 *c, const fc_h2_template *template, uint32_t id, bool end);
+	if (at == NULL)
+		return false;
+	if (template->size <= 16)
+		memcpy(at, template->bytes, 16);
+	else
+		memcpy(at, template->bytes, template->size);
+	fc_put32(at + 5, id);
+	fc_h2_out_add(c, template->size);
+	c->work++;
+	return true;
+}
 
 static inline fc_text
 fc_text_of(const char *text)

@@ -11,25 +11,21 @@
 bool
 fc_grpc_put_response(fc_h2 *c, fc_h2_stream *s, size_t n, const fc_pair *metadata)
 {
-	uint32_t generation = fc_hpack_encoder_generation(c->encoder);
-
-	s->flags |= FC_STREAM_HEAD_OUT;
-	if (FARCALL_LIKELY(n == 0 && fc_grpc_template_stands(c, &c->head_template))) {
-		if (fc_grpc_template_put(c, &c->head_template, s->id, false))
-			return true;
-		goto fail;
+	if (FARCALL_LIKELY(n == 0 && c->head_template.size != 0)) {
+		if (!fc_grpc_template_put(c, &c->head_template, s->id))
+			return false;
+		s->flags |= FC_STREAM_HEAD_OUT;
+		return true;
 	}
 	if (!fc_grpc_block_begin(c, n, metadata, 0, CONSTANTS))
-		goto fail;
+		return false;
 	fc_grpc_field(c, ":status", "200", FC_HPACK_INDEX);
 	fc_grpc_field(c, "content-type", "application/grpc", FC_HPACK_INDEX);
-	fc_grpc_template_keep(c, &c->head_template, generation);
+	fc_grpc_template_keep(c, &c->head_template, false);
 	fc_grpc_metadata(c, n, metadata);
 	fc_grpc_block_end(c, s->id, false);
+	s->flags |= FC_STREAM_HEAD_OUT;
 	return true;
-fail:
-	s->flags &= ~(uint32_t)FC_STREAM_HEAD_OUT;
-	return false;
 }
 
 /* The slot of a path: its own, or the next to be used anew. */
@@ -81,21 +77,21 @@ bool
 fc_grpc_put_request(fc_h2 *c, uint32_t id, const fc_request *request)
 {
 	fc_h2_path *slot = path_slot(c, request->path);
-	bool stands = slot != NULL && fc_grpc_template_stands(c, &slot->head);
-	uint32_t generation = fc_hpack_encoder_generation(c->encoder);
+	bool stands = slot != NULL && slot->head.size != 0;
 	size_t other = CONSTANTS + request->path.size + strlen(c->config.authority) +
 	    (c->config.user_agent != NULL ? strlen(c->config.user_agent) : 0);
 
 	if (stands && request->n_metadata == 0 && request->timeout_ns == FC_NEVER)
-		return fc_grpc_template_put(c, &slot->head, id, false);
+		return fc_grpc_template_put(c, &slot->head, id);
 	if (!fc_grpc_block_begin(c, request->n_metadata, request->metadata, 0, other))
 		return false;
 	if (stands)
-		fc_buf_append(&c->scratch, slot->head.bytes, slot->head.size);
+		fc_buf_append(
+		    &c->scratch, slot->head.bytes + FC_H2_HEAD, slot->head.size - FC_H2_HEAD);
 	else
 		constant_fields(c, request->path);
 	if (!stands && slot != NULL)
-		fc_grpc_template_keep(c, &slot->head, generation);
+		fc_grpc_template_keep(c, &slot->head, false);
 	if (request->timeout_ns != FC_NEVER)
 		timeout_field(c, request->timeout_ns);
 	fc_grpc_metadata(c, request->n_metadata, request->metadata);

@@ -8,6 +8,12 @@
 #define REQUIRED (FC_SAYS(FC_TOKEN_METHOD) | FC_SAYS(FC_TOKEN_SCHEME) | FC_SAYS(FC_TOKEN_PATH))
 #define FORBIDDEN (FC_SAYS_MALFORMED | FC_SAYS(FC_TOKEN_STATUS))
 
+/* What all calls say, and what most do not. */
+#define USUAL (REQUIRED | FC_SAYS(FC_TOKEN_CONTENT_TYPE))
+#define UNUSUAL                                                                           \
+	(FORBIDDEN | FC_SAYS(FC_TOKEN_CONTENT_LENGTH) | FC_SAYS(FC_TOKEN_GRPC_ENCODING) | \
+	    FC_SAYS(FC_TOKEN_GRPC_TIMEOUT))
+
 /* A field's, if the list has it. */
 static const fc_field *
 known(const fc_field_set *set, fc_token token)
@@ -76,17 +82,24 @@ answer(fc_h2 *c, fc_h2_stream *s, const fc_error *why)
 }
 
 static void
+answer_no_memory(fc_h2 *c, fc_h2_stream *s)
+{
+	fc_error why;
+
+	fc_error_clear(&why);
+	fc_fail_memory(&why, "the request's metadata");
+	answer(c, s, &why);
+}
+
+static void
 begin_call(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set)
 {
 	const fc_field *timeout = known(set, FC_TOKEN_GRPC_TIMEOUT);
 	const fc_field *path = set->known[FC_TOKEN_PATH];
-	fc_error why;
 	fc_head head;
 
 	if (!fc_grpc_pairs(c, set, &head.n_metadata, &head.metadata)) {
-		fc_error_clear(&why);
-		fc_fail_memory(&why, "the request's metadata");
-		answer(c, s, &why);
+		answer_no_memory(c, s);
 		return;
 	}
 	head.method = path->method;
@@ -100,7 +113,7 @@ begin_call(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set)
 }
 
 static void
-take_in(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set, bool too_large, bool end)
+take_in(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set, bool too_large)
 {
 	fc_error why;
 
@@ -111,12 +124,9 @@ take_in(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set, bool too_large, bool
 		    (unsigned long)c->config.max_metadata, FC_FIELDS_MOST);
 	else if (FARCALL_UNLIKELY((s->refused = refusal(set)) != 0))
 		return;
-	if (FARCALL_LIKELY(!too_large && !is_unservable(s, set, &why))) {
+	if (FARCALL_LIKELY(!too_large && !is_unservable(s, set, &why)))
 		begin_call(c, s, set);
-		return;
-	}
-	/* The answer is complete: nothing may be said on the stream after it. */
-	if (!end || fc_h2_remote_end(c, s))
+	else
 		answer(c, s, &why);
 }
 
@@ -130,15 +140,21 @@ fc_grpc_request(fc_h2 *c, uint32_t id, const fc_field_set *set, bool too_large, 
 		fc_h2_put_rst(c, id, FC_H2_REFUSED_STREAM, true);
 		return;
 	}
+	if (FARCALL_LIKELY(!end && !too_large && (set->says & (USUAL | UNUSUAL)) == USUAL &&
+	        refusal(set) == 0)) {
+		begin_call(c, s, set);
+		return;
+	}
 	if (FARCALL_UNLIKELY(!too_large && (set->says & (REQUIRED | FORBIDDEN)) != REQUIRED)) {
 		fc_h2_stream_fail(c, s, FC_H2_PROTOCOL_ERROR, "malformed request");
 		return;
 	}
 	if ((set->says & FC_SAYS(FC_TOKEN_CONTENT_LENGTH)) != 0)
 		s->content_left = set->known[FC_TOKEN_CONTENT_LENGTH]->number;
-	take_in(c, s, set, too_large, end);
-	if (end && (s->flags & (FC_STREAM_REMOTE_END | FC_STREAM_RESET)) == 0 &&
-	    fc_h2_remote_end(c, s))
+	if (end && !fc_h2_remote_end(c, s))
+		return;
+	take_in(c, s, set, too_large);
+	if (end && (s->flags & FC_STREAM_RESET) == 0)
 		fc_grpc_request_end(c, s);
 }
 

@@ -58,12 +58,12 @@ message_of(fc_h2 *c, const fc_field_set *set)
 	message.size = field->value_size;
 	if (message.size == 0 || memchr(message.at, '%', message.size) == NULL)
 		return message;
-	c->text.from = c->text.to = 0;
-	if (fc_buf_reserve(&c->text, message.size) == NULL)
+	c->message.from = c->message.to = 0;
+	if (fc_buf_reserve(&c->message, message.size) == NULL)
 		return message; /* better escaped than lost */
 	message.size =
-	    fc_grpc_percent_decode((char *)c->text.data, field->value, field->value_size);
-	message.at = (const char *)c->text.data;
+	    fc_grpc_percent_decode((char *)c->message.data, field->value, field->value_size);
+	message.at = (const char *)c->message.data;
 	return message;
 }
 

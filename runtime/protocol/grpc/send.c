@@ -25,6 +25,7 @@ put_prefix(uint8_t *at, size_t size)
 
 /* ---- messages ---- */
 
+/* It fits one frame, the windows and the output. */
 static fc_send
 send_flat(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
 {
@@ -67,6 +68,7 @@ begin_frame(frame_sink *to)
 	    to->end && size == to->to_frame ? FC_H2_END_STREAM : 0, to->s->id);
 	fc_h2_out_add(to->c, FC_H2_HEAD);
 	to->frame_left = size;
+	to->c->work++;
 	return true;
 }
 
@@ -93,14 +95,20 @@ add_to_frames(fc_sink *sink, const uint8_t *bytes, size_t size)
 		to->failed = !fc_chain_append(&to->s->pending, bytes, size);
 }
 
+/* Nobody is to be served before. */
+static inline bool
+may_frame(const fc_h2 *c, const fc_h2_stream *s)
+{
+	return s->pending.size == 0 && fc_list_empty(&c->ready) && c->out.size < FC_H2_OUTPUT_MOST;
+}
+
 /* How many of `size` bytes may be framed now. */
 static size_t
 room_now(const fc_h2 *c, const fc_h2_stream *s, size_t size)
 {
 	int32_t window = FC_MIN(c->send_window, s->send_window);
 
-	if (window <= 0 || s->pending.size != 0 || !fc_list_empty(&c->ready) ||
-	    c->out.size >= FC_H2_OUTPUT_MOST)
+	if (window <= 0 || !may_frame(c, s))
 		return 0;
 	size = FC_MIN(size, (size_t)window);
 	return FC_MIN(size, FC_H2_OUTPUT_MOST - c->out.size);
@@ -124,7 +132,6 @@ send_poured(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
 	}
 	s->send_window -= (int32_t)now;
 	c->send_window -= (int32_t)now;
-	c->work++;
 	if (now == size) {
 		if (last)
 			fc_h2_local_ended(c, s);
@@ -150,7 +157,8 @@ fc_grpc_send_message(fc_engine *c, fc_stream *stream, const fc_payload *payload,
 	if (!c->config.client && (s->flags & FC_STREAM_HEAD_OUT) == 0 &&
 	    !fc_grpc_put_response(c, s, 0, NULL))
 		return FC_SEND_NO_MEMORY;
-	if (FARCALL_LIKELY(size <= FC_H2_FRAME_SIZE && room_now(c, s, size) == size))
+	if (FARCALL_LIKELY(size <= FC_H2_FRAME_SIZE && (int32_t)size <= c->send_window &&
+	        (int32_t)size <= s->send_window && may_frame(c, s)))
 		return send_flat(c, s, payload, last);
 	return send_poured(c, s, payload, last);
 }

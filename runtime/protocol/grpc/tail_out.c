@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+#define ENDED (FC_STREAM_OVER | FC_STREAM_RESET | FC_STREAM_LOCAL_END | FC_STREAM_END_QUEUED)
+
 static void
 status_field(fc_h2 *c, farcall_code code)
 {
@@ -35,11 +37,8 @@ fc_grpc_put_tail(fc_h2 *c, fc_h2_stream *s, const fc_tail *tail)
 {
 	bool alone = (s->flags & FC_STREAM_HEAD_OUT) == 0; /* trailers only */
 	bool plain = !alone && is_plain_ok(tail);
-	uint32_t generation = fc_hpack_encoder_generation(c->encoder);
 	size_t message = fc_grpc_percent_size(tail->message.at, tail->message.size);
 
-	if (FARCALL_LIKELY(plain && fc_grpc_template_stands(c, &c->tail_template)))
-		return fc_grpc_template_put(c, &c->tail_template, s->id, true);
 	if (!fc_grpc_block_begin(c, tail->n_metadata, tail->metadata, message, 160))
 		return false;
 	if (alone) {
@@ -49,13 +48,23 @@ fc_grpc_put_tail(fc_h2 *c, fc_h2_stream *s, const fc_tail *tail)
 	}
 	status_field(c, tail->code);
 	if (plain)
-		fc_grpc_template_keep(c, &c->tail_template, generation);
+		fc_grpc_template_keep(c, &c->tail_template, true);
 	if ((s->flags & FC_STREAM_ENCODED) != 0)
 		fc_grpc_field(c, "grpc-accept-encoding", "identity", FC_HPACK_PLAIN);
 	fc_grpc_message(c, tail->message);
 	fc_grpc_metadata(c, tail->n_metadata, tail->metadata);
 	fc_grpc_block_end(c, s->id, true);
 	return true;
+}
+
+/* The same; the usual one by its template. */
+static inline bool
+put(fc_h2 *c, fc_h2_stream *s, const fc_tail *tail)
+{
+	if (FARCALL_LIKELY((s->flags & FC_STREAM_HEAD_OUT) != 0 && is_plain_ok(tail) &&
+	        c->tail_template.size != 0))
+		return fc_grpc_template_put(c, &c->tail_template, s->id);
+	return fc_grpc_put_tail(c, s, tail);
 }
 
 bool
@@ -140,11 +149,11 @@ void
 fc_grpc_late_tail(fc_h2 *c, fc_h2_stream *s)
 {
 	late_tail *late = (late_tail *)(void *)s->late;
-	bool put = fc_grpc_put_tail(c, s, &late->tail);
+	bool done = put(c, s, &late->tail);
 
 	s->late = NULL;
 	fc_pool_put(c->config.pool, &late->block);
-	if (put)
+	if (done)
 		fc_grpc_answered(c, s);
 	else
 		fc_h2_reset(c, s, FC_H2_INTERNAL_ERROR);
@@ -155,12 +164,10 @@ fc_grpc_send_tail(fc_engine *c, fc_stream *stream, const fc_tail *tail)
 {
 	fc_h2_stream *s = (fc_h2_stream *)(void *)stream;
 
-	if ((s->flags &
-	        (FC_STREAM_OVER | FC_STREAM_RESET | FC_STREAM_LOCAL_END | FC_STREAM_END_QUEUED)) !=
-	    0)
+	if ((s->flags & ENDED) != 0)
 		return FC_SEND_GONE;
 	if (FARCALL_LIKELY(s->pending.size == 0)) {
-		if (!fc_grpc_put_tail(c, s, tail))
+		if (!put(c, s, tail))
 			return FC_SEND_NO_MEMORY;
 		fc_grpc_answered(c, s);
 		return FC_SEND_OK;

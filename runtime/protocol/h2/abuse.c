@@ -16,7 +16,7 @@ static const struct allowance {
     [FC_IDLE_PRIORITY] = {1000, 100, 16, "too many PRIORITY frames"},
     [FC_IDLE_WINDOW] = {1000, 100, 16, "too many WINDOW_UPDATE frames"},
     [FC_IDLE_UNKNOWN] = {1000, 10, 1, "too many frames without a meaning"},
-    [FC_IDLE_CLOSED] = {10000, 1000, 1, "too many frames on streams that are closed"},
+    [FC_IDLE_CLOSED] = {10000, 1000, 4, "too many frames on streams that are closed"},
     [FC_IDLE_INTERIM] = {100, 10, 0, "too many interim responses"},
 };
 

@@ -52,6 +52,7 @@ set_up(fc_h2 *c, uint64_t now)
 	fc_buf_init(&c->block, pool, FC_H2_BLOCK_MOST);
 	fc_buf_init(&c->scratch, pool, SIZE_MAX / 2);
 	fc_buf_init(&c->text, pool, SIZE_MAX / 2);
+	fc_buf_init(&c->message, pool, SIZE_MAX / 2);
 	fc_chain_init(&c->out, pool);
 	for (int i = 0; i < FC_IDLE_KINDS; i++)
 		c->idle[i].at = now;
@@ -103,6 +104,7 @@ fc_h2_free(fc_engine *c)
 	fc_buf_fini(&c->block);
 	fc_buf_fini(&c->scratch);
 	fc_buf_fini(&c->text);
+	fc_buf_fini(&c->message);
 	fc_chain_fini(&c->out);
 	fc_pool_put(c->config.pool, c->pairs);
 	if (c->decoder != NULL)
@@ -238,8 +240,9 @@ fc_h2_drain_start(fc_engine *c, uint64_t now)
 	c->now = now;
 	if (c->dead || c->drain != FC_DRAIN_NO)
 		return;
-	c->drain = FC_DRAIN_ASKED;
-	if (c->config.client || c->preface_size < FC_H2_PREFACE_SIZE) {
+	c->drain = !c->config.client && c->preface_size < FC_H2_PREFACE_SIZE ? FC_DRAIN_TOLD
+	                                                                     : FC_DRAIN_ASKED;
+	if (c->config.client || c->drain == FC_DRAIN_TOLD) {
 		if (c->open == 0)
 			c->tasks |= FC_TASK_DRAINED;
 		return;

@@ -32,7 +32,8 @@ can reach: two peers that wait in order to write must not both stop reading */
 #define FC_H2_INDUCED_END 10000u     /* … and then the connection ends */
 #define FC_H2_RESETS_BURST 1000u     /* resets taken at once, and then a second */
 #define FC_H2_RESETS_RATE 33u
-#define FC_H2_STREAMS_AT_FIRST 100u          /* client: before the server has told its limit */
+#define FC_H2_STREAMS_AT_FIRST 100u /* client: before the server has told its limit */
+#define FC_H2_EMPTIES_MOST 1024u    /* messages without a byte that an owner may leave untaken */
 #define FC_H2_PATIENCE_NS (60 * FC_NS_PER_S) /* an answer that the peer does not take at all */
 
 typedef struct fc_engine fc_h2;
@@ -69,6 +70,7 @@ typedef struct fc_h2_stream {
 	uint32_t refused;      /* server: the HTTP status that the request's end will be answered
 	                        * with, instead of a call; client: the response's, if not 200 */
 	size_t untaken;        /* bytes of messages shown that the owner has not taken */
+	uint32_t empties;      /* messages without a byte shown since it last took any */
 	uint64_t content_left; /* of content-length; FC_NEVER: not said */
 
 	/* sending */
@@ -82,10 +84,10 @@ typedef struct fc_h2_stream {
 
 	/* What follows is clean in a spare stream: its users leave it so. */
 	fc_buf message;
-	fc_chain pending; /* messages that wait for windows or room */
-	fc_list wait;     /* on `ready` or `sent` */
-	fc_block *late;   /* server: the tail that waits behind `pending` */
-	uint64_t patient_until;
+	fc_chain pending;       /* messages that wait for windows or room */
+	fc_list wait;           /* on `ready` or `sent` */
+	fc_block *late;         /* server: the tail that waits behind `pending` */
+	uint64_t patient_until; /* 0: it has moved since the last tick */
 } fc_h2_stream;
 
 /* ---- the connection ---- */
@@ -129,11 +131,11 @@ typedef struct fc_h2_frame {
 	uint8_t type, flags;
 } fc_h2_frame;
 
-/* A header block that is said over and over, as it is encoded while the table stands. */
-#define FC_H2_TEMPLATE 59
+/* A HEADERS frame that is said over and over, but for the stream's number, as it is encoded while
+ * the encoder's table stands. */
+#define FC_H2_TEMPLATE 63
 typedef struct fc_h2_template {
-	uint32_t table; /* the encoder's generation then */
-	uint8_t size;   /* 0: none */
+	uint8_t size; /* 0: none */
 	uint8_t bytes[FC_H2_TEMPLATE];
 } fc_h2_template;
 
@@ -200,6 +202,7 @@ struct fc_engine {
 	fc_buf block;
 	fc_hpack_decoder *decoder;
 	fc_block *pairs; /* room for metadata shown in an event */
+	fc_buf message;  /* … and for grpc-message, decoded */
 
 	/* windows */
 	int32_t recv_window, send_window; /* of the connection */
@@ -220,6 +223,7 @@ struct fc_engine {
 	fc_hpack_encoder *encoder;
 	bool named_timeout; /* client: the name has been put into the encoder's table */
 	fc_buf scratch, text;
+	uint32_t generation; /* of the encoder, when the templates were made */
 	fc_h2_template head_template, tail_template;
 	fc_h2_path *paths; /* client: FC_H2_PATHS of them */
 	uint32_t next_path;
@@ -291,7 +295,6 @@ void fc_h2_not_http2(fc_h2 *c, const uint8_t *head, size_t size); /* client: say
 
 void fc_h2_settings_in(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload);
 void fc_h2_introduce(fc_h2 *c); /* sends ours */
-void fc_h2_forget_templates(fc_h2 *c);
 
 /* ---- streams.c ---- */
 
@@ -321,6 +324,7 @@ void fc_h2_stream_fail(fc_h2 *c, fc_h2_stream *s, fc_h2_code h2, const char *tex
 
 bool fc_h2_receive(fc_h2 *c, fc_h2_stream *s, uint32_t size); /* false: past the window */
 void fc_h2_credit(fc_h2 *c, fc_h2_stream *s);                 /* tells the peer, if it is time */
+void fc_h2_credit_connection(fc_h2 *c);
 void fc_h2_taken(fc_engine *c, fc_stream *stream, size_t size);
 bool fc_h2_send_initial(fc_h2 *c, uint32_t window); /* false: a window would overflow */
 void fc_h2_recv_initial(fc_h2 *c);                  /* our settings are acknowledged */
@@ -328,6 +332,16 @@ void fc_h2_wait(fc_h2 *c, fc_h2_stream *s);         /* it has `pending` */
 void fc_h2_pump(fc_h2 *c);                          /* frames what has room now */
 void fc_h2_be_patient(fc_h2 *c, fc_h2_stream *s);
 void fc_h2_impatience(fc_h2 *c); /* patience_due has come */
+
+/* The connection's window takes a frame of `size` bytes. */
+static inline void
+fc_h2_charge(fc_h2 *c, uint32_t size)
+{
+	c->recv_window -= (int32_t)size;
+	c->owed += size;
+	if (c->owed > c->window / 2)
+		fc_h2_credit_connection(c);
+}
 
 /* ---- frames_out.c ---- */
 

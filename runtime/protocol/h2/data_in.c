@@ -22,8 +22,8 @@ target(fc_h2 *c, uint32_t id)
 	if ((s != NULL && (s->flags & FC_STREAM_REMOTE_END) != 0) || fc_h2_recently_ended(c, id))
 		fc_h2_fail(c, FC_H2_STREAM_CLOSED, FARCALL_CAUSE_PROTOCOL,
 		    "DATA on stream %u, which the peer has ended", (unsigned)id);
-	else
-		fc_h2_idle_frame(c, FC_IDLE_CLOSED);
+	else if (c->frame.length == 0)
+		fc_h2_idle_frame(c, FC_IDLE_CLOSED); /* others cost less than on an open stream */
 	return NULL;
 }
 
@@ -34,7 +34,7 @@ body_known(fc_h2 *c)
 	fc_h2_stream *s = c->data_stream;
 
 	if (c->data_left != 0 || (c->frame.flags & FC_H2_END_STREAM) != 0)
-		c->work++;
+		c->work += s != NULL;
 	else if (!fc_h2_idle_frame(c, FC_IDLE_DATA))
 		return;
 	if (s == NULL || s->content_left == FC_NEVER)
@@ -115,11 +115,12 @@ fc_h2_data_whole(fc_h2 *c, const uint8_t *payload)
 
 	if (s == NULL || (s->flags & (FC_STREAM_REMOTE_END | FC_STREAM_RESET)) != 0 ||
 	    (c->config.client && (s->flags & FC_STREAM_HEAD_IN) == 0) ||
-	    (c->frame.flags & FC_H2_PADDED) != 0 || size == 0 ||
-	    (int64_t)size > c->recv_window || (int64_t)size > s->recv_window ||
-	    s->content_left != FC_NEVER)
+	    (c->frame.flags & FC_H2_PADDED) != 0 || size == 0 || (int64_t)size > c->recv_window ||
+	    (int64_t)size > s->recv_window || s->content_left != FC_NEVER)
 		return false;
-	fc_h2_receive(c, s, size);
+	fc_h2_charge(c, size);
+	s->recv_window -= (int32_t)size;
+	s->withheld += size;
 	c->work++;
 	fc_grpc_data(c, s, payload, size);
 	if ((s->flags & FC_STREAM_RESET) == 0)

@@ -110,7 +110,7 @@ take_head(fc_h2 *c, const uint8_t *head)
 	c->frame.flags = head[4];
 	c->frame.id = id;
 	if (FARCALL_LIKELY((uint8_t)first <= FC_H2_HEADERS && first >> 8 <= FC_H2_FRAME_SIZE &&
-		id != 0 && c->block_id == 0 && !c->preface))
+	        id != 0 && c->block_id == 0 && !c->preface))
 		return true;
 	return check_head(c, head);
 }

@@ -102,6 +102,8 @@ fc_h2_output(fc_engine *c, fc_piece *pieces, size_t most)
 		fc_buf_fini(&c->scratch);
 	if (c->text.block != NULL)
 		fc_buf_fini(&c->text);
+	if (c->message.block != NULL)
+		fc_buf_fini(&c->message);
 	return fc_chain_pieces(&c->out, pieces, most);
 }
 

@@ -167,6 +167,7 @@ unpack_value(decoding *now, const string *from, text *value)
 	return verdict;
 }
 
+/* Comes for each further field, too: there is no room for any. */
 static void
 overflow(decoding *now)
 {
@@ -256,8 +257,6 @@ insert(decoding *now, const fc_field *like, const text *name, const text *value)
 	classify(now, &entry->field, like, name, value);
 	fc_hpack_table_insert(table, entry);
 	add(now, &entry->field, entry->size);
-	if (now->too_large)
-		fc_hpack_table_settle(table);
 	return FC_HPACK_OK;
 }
 
@@ -363,7 +362,8 @@ passing(decoding *now, const literal *found)
 		return FC_HPACK_NO_MEMORY;
 	size = fc_hpack_size(name.size, value.size);
 	add(now, field, size);
-	if (may_keep)
+	/* A time-out changes from call to call, and is read quickly. */
+	if (may_keep && field->token != FC_TOKEN_GRPC_TIMEOUT)
 		fc_memo_keep_literal(&decoder->memo, hash,
 		    found->dynamic ? decoder->table.generation : 0, decoder->number, found->start,
 		    key_size, field, size);
@@ -390,8 +390,6 @@ inserting(decoding *now, const literal *found)
 		add(now, field, fc_hpack_size(name.size, value.size));
 	}
 	fc_hpack_table_clear(table);
-	if (now->too_large)
-		fc_hpack_table_settle(table);
 	return FC_HPACK_OK;
 }
 
@@ -411,15 +409,24 @@ one_field(decoding *now)
 	return found.insert ? inserting(now, &found) : passing(now, &found);
 }
 
+/* Such a block will hardly come again. */
+static bool
+says_passing_timeout(const fc_field_set *set)
+{
+	return (set->says & FC_SAYS(FC_TOKEN_GRPC_TIMEOUT)) != 0 &&
+	    (set->known[FC_TOKEN_GRPC_TIMEOUT]->flags & FC_FIELD_LITERAL) != 0;
+}
+
 fc_hpack_verdict
 fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc_field_set *set)
 {
 	uint32_t hash = fc_hpack_hash(block, size), generation = decoder->table.generation;
-	decoding now = {.decoder = decoder, .set = set, .at = block, .end = block + size};
+	decoding now = {.decoder = decoder, .set = set, .at = block};
 	fc_hpack_verdict verdict;
 
 	if (fc_memo_find_block(&decoder->memo, hash, generation, block, size, set))
 		return FC_HPACK_OK;
+	now.end = size != 0 ? block + size : block; /* which may then be NULL */
 	decoder->number++;
 	fc_hpack_table_settle(&decoder->table);
 	fc_arena_reset(&decoder->arena);
@@ -434,7 +441,8 @@ fc_hpack_decode(fc_hpack_decoder *decoder, const uint8_t *block, size_t size, fc
 	if (now.too_large)
 		return FC_HPACK_TOO_LARGE;
 	set->list_size = decoder->max_list - now.room;
-	if (decoder->table.generation == generation && size != 0 && !now.secret)
+	if (decoder->table.generation == generation && size != 0 && !now.secret &&
+	    !says_passing_timeout(set))
 		fc_memo_keep_block(&decoder->memo, hash, generation, block, size, set);
 	return FC_HPACK_OK;
 }

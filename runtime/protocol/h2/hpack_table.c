@@ -101,7 +101,7 @@ grow_ring(fc_hpack_table *table)
 
 	if (ring == NULL)
 		return false;
-	for (uint32_t i = table->next - table->count; i != table->next; i++)
+	for (uint32_t i = table->next - table->count; table->ring != NULL && i != table->next; i++)
 		ring[i & (slots - 1)] = table->ring[i & table->mask];
 	fc_free(table->ring);
 	table->ring = ring;

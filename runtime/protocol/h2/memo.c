@@ -44,12 +44,27 @@ second_time(fc_memo_slot *slot, const uint8_t *key, size_t key_size)
 	return second;
 }
 
-static void
-fill(fc_memo_slot *slot, void *kept, const uint8_t *key, size_t key_size, uint32_t hash,
-    uint32_t generation)
+/* Memory for `size` bytes: the slot's own, if it holds so much. NULL: what it keeps stays. */
+static void *
+make_room(fc_memo_slot *slot, size_t size)
 {
+	void *kept;
+
+	if (size <= slot->room)
+		return slot->kept;
+	size = (size + 127) & ~(size_t)127;
+	kept = fc_malloc(size);
+	if (kept == NULL)
+		return NULL;
 	fc_free(slot->kept);
 	slot->kept = kept;
+	slot->room = (uint32_t)size;
+	return kept;
+}
+
+static void
+fill(fc_memo_slot *slot, const uint8_t *key, size_t key_size, uint32_t hash, uint32_t generation)
+{
 	slot->key = key;
 	slot->key_size = (uint32_t)key_size;
 	slot->hash = hash;
@@ -121,7 +136,8 @@ fc_memo_keep_block(fc_memo *memo, uint32_t hash, uint32_t generation, const uint
 	if (size > FC_MEMO_KEY || !second_time(slot, block, size) ||
 	    !measure(set, &literals, &texts))
 		return;
-	kept = (fc_field_set *)fc_malloc(head + pointers + literals * sizeof *room + texts + size);
+	kept = (fc_field_set *)make_room(
+	    slot, head + pointers + literals * sizeof *room + texts + size);
 	if (kept == NULL)
 		return;
 	memcpy(kept, set, head + pointers);
@@ -133,7 +149,7 @@ fc_memo_keep_block(fc_memo *memo, uint32_t hash, uint32_t generation, const uint
 	for (size_t i = 0; i < kept->n_metadata; i++)
 		own(&kept->metadata[i], &room, &text);
 	memcpy(text, block, size);
-	fill(slot, kept, (const uint8_t *)text, size, hash, generation);
+	fill(slot, (const uint8_t *)text, size, hash, generation);
 }
 
 const fc_memo_literal *
@@ -170,13 +186,13 @@ fc_memo_keep_literal(fc_memo *memo, uint32_t hash, uint32_t generation, uint32_t
 	/* A field of the block under way may be the one kept here. */
 	if (!second_time(slot, key, key_size) || (slot->kept != NULL && slot->block == number))
 		return;
-	kept = (fc_memo_literal *)fc_malloc(sizeof *kept + texts + key_size);
+	kept = (fc_memo_literal *)make_room(slot, sizeof *kept + texts + key_size);
 	if (kept == NULL)
 		return;
 	kept->field = *field;
 	kept->size = size;
 	text = copy_texts(&kept->field, (char *)(kept + 1));
 	memcpy(text, key, key_size);
-	fill(slot, kept, (const uint8_t *)text, key_size, hash, generation);
+	fill(slot, (const uint8_t *)text, key_size, hash, generation);
 	slot->block = number;
 }

@@ -25,7 +25,8 @@ typedef struct fc_memo_slot {
 	uint32_t generation; /* of the table; 0: leans on no entry of it */
 	uint32_t block;      /* literals: the block that used it last */
 	uint32_t key_size;
-	void *kept; /* blocks: an fc_field_set, cut behind its last metadata; fc_memo_literal */
+	uint32_t room; /* bytes at `kept` */
+	void *kept;    /* blocks: an fc_field_set, cut behind its last metadata; fc_memo_literal */
 	const uint8_t *key; /* in the same memory */
 } fc_memo_slot;
 

@@ -2,7 +2,7 @@
  * settings.c: SETTINGS, both ways. RFC 9113 section 6.5. What we announce of windows is in force
  * for the peer only when it has acknowledged it; until then it may go by the defaults.
  */
-#include "runtime/protocol/h2/connection.h"
+#include "runtime/protocol/grpc/grpc.h"
 
 static const struct setting {
 	const char *name;
@@ -32,14 +32,6 @@ in_range(fc_h2 *c, uint32_t id, uint32_t value)
 	return false;
 }
 
-void
-fc_h2_forget_templates(fc_h2 *c)
-{
-	c->head_template.size = c->tail_template.size = 0;
-	for (int i = 0; c->paths != NULL && i < FC_H2_PATHS; i++)
-		c->paths[i].head.size = 0;
-}
-
 static bool
 apply(fc_h2 *c, uint32_t id, uint32_t value)
 {
@@ -50,7 +42,7 @@ apply(fc_h2 *c, uint32_t id, uint32_t value)
 	switch (id) {
 	case FC_H2_HEADER_TABLE_SIZE:
 		fc_hpack_encoder_limit(c->encoder, value);
-		fc_h2_forget_templates(c);
+		fc_grpc_templates_check(c);
 		break;
 	case FC_H2_MAX_CONCURRENT_STREAMS:
 		c->peer_streams = value;

@@ -24,6 +24,14 @@ tell(fc_h2 *c, fc_h2_stream *s)
 	s->owed = 0;
 }
 
+void
+fc_h2_credit_connection(fc_h2 *c)
+{
+	fc_h2_put_window(c, 0, c->owed);
+	c->recv_window += (int32_t)c->owed;
+	c->owed = 0;
+}
+
 bool
 fc_h2_receive(fc_h2 *c, fc_h2_stream *s, uint32_t size)
 {
@@ -33,13 +41,7 @@ fc_h2_receive(fc_h2 *c, fc_h2_stream *s, uint32_t size)
 		    (unsigned)size, (unsigned)c->frame.id, (int)c->recv_window);
 		return false;
 	}
-	c->recv_window -= (int32_t)size;
-	c->owed += size;
-	if (c->owed > c->window / 2) {
-		fc_h2_put_window(c, 0, c->owed);
-		c->recv_window += (int32_t)c->owed;
-		c->owed = 0;
-	}
+	fc_h2_charge(c, size);
 	if (s == NULL)
 		return true;
 	if (FARCALL_UNLIKELY((int64_t)size > s->recv_window)) {
@@ -68,6 +70,7 @@ fc_h2_taken(fc_engine *c, fc_stream *stream, size_t size)
 	fc_h2_stream *s = (fc_h2_stream *)(void *)stream;
 	uint32_t credit;
 
+	s->empties = 0;
 	s->untaken -= FC_MIN(size, s->untaken);
 	if (s->untaken == 0)
 		s->flags &= ~(uint32_t)FC_STREAM_UNREAD;
@@ -162,7 +165,7 @@ frame_pending(fc_h2 *c, fc_h2_stream *s, size_t size)
 	}
 	s->send_window -= (int32_t)size;
 	c->send_window -= (int32_t)size;
-	s->patient_until = c->now + FC_H2_PATIENCE_NS;
+	s->patient_until = 0;
 	c->work++;
 	return true;
 }
@@ -192,12 +195,13 @@ fc_h2_pump(fc_h2 *c)
 
 /* ---- answers that nobody takes ---- */
 
-/* Its owner has answered and gone: so the engine watches that the peer goes on taking it. */
+/* Its owner has answered and gone: so the engine watches that the peer goes on taking it. Time is
+ * told in ticks only: the first one sets the limit, as does the first after each progress. */
 void
 fc_h2_be_patient(fc_h2 *c, fc_h2_stream *s)
 {
-	s->patient_until = c->now + FC_H2_PATIENCE_NS;
-	c->patience_due = FC_MIN(c->patience_due, s->patient_until);
+	s->patient_until = 0;
+	c->patience_due = 0;
 }
 
 void
@@ -210,6 +214,8 @@ fc_h2_impatience(fc_h2 *c)
 		if (s == NULL || fc_h2_closed(s) || (s->flags & FC_STREAM_HELD) != 0 ||
 		    s->pending.size == 0)
 			continue;
+		if (s->patient_until == 0)
+			s->patient_until = c->now + FC_H2_PATIENCE_NS;
 		if (s->patient_until <= c->now)
 			fc_h2_reset(c, s, FC_H2_CANCEL);
 		else

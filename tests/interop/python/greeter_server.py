@@ -5,6 +5,7 @@ that was bound is printed. Ends on SIGTERM. Needs demo_pb2 and demo_pb2_grpc in 
 import concurrent.futures
 import signal
 import sys
+import threading
 
 import grpc
 
@@ -23,10 +24,12 @@ def main():
     port = server.add_insecure_port(f"127.0.0.1:{sys.argv[1] if len(sys.argv) > 1 else 0}")
     if port == 0:
         sys.exit("greeter_server.py: the port is taken")
-    signal.signal(signal.SIGTERM, lambda *_: server.stop(1))
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
     server.start()
     print(port, flush=True)
-    server.wait_for_termination()
+    ended.wait()
+    server.stop(1).wait()
 
 
 if __name__ == "__main__":

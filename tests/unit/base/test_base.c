@@ -90,6 +90,8 @@ buf_grows_to_its_ceiling(void **state)
 	(void)state;
 	memset(bytes, 7, sizeof bytes);
 	fc_buf_init(&buf, NULL, 5000);
+	assert_true(fc_buf_append(&buf, NULL, 0));
+	assert_int_equal(fc_buf_size(&buf), 0);
 	for (int i = 0; i < 50; i++)
 		assert_true(fc_buf_append(&buf, bytes, 100));
 	assert_false(fc_buf_append(&buf, bytes, 1));

@@ -252,6 +252,12 @@ find_place(world *w, const char *text)
 	w->place = f.place;
 }
 
+farcall_code
+world_start(world *w, fc_error *error)
+{
+	return fc_listener_start(w->listener, w->loop, on_accept, w, error);
+}
+
 void
 world_listen(world *w)
 {
@@ -291,8 +297,8 @@ world_stop_listening(world *w)
 	w->listener = NULL;
 }
 
-static side *
-try_connect(world *w, fc_error *error)
+side *
+world_try_connect(world *w, fc_error *error)
 {
 	int i = w->n_clients;
 	side *s = &w->clients[i];
@@ -314,7 +320,7 @@ world_connect(world *w)
 	side *s;
 
 	fc_error_clear(&error);
-	s = try_connect(w, &error);
+	s = world_try_connect(w, &error);
 	if (s == NULL)
 		fail_msg("%s", error.text);
 	assert_int_equal(s->told, 0); /* nothing inside the call */

@@ -66,8 +66,10 @@ void world_close(world *w); /* closes sides that are open still */
 /* Binds and starts; fails the test if it cannot. */
 void world_listen(world *w);
 void world_stop_listening(world *w);
+farcall_code world_start(world *w, fc_error *error); /* accepts from w->listener */
 
 side *world_connect(world *w); /* fails the test if it cannot begin */
+side *world_try_connect(world *w, fc_error *error);
 side *world_pair(world *w, side **server);
 
 void side_pump(side *s); /* sends of its stream what can be sent */

@@ -151,7 +151,7 @@ only_file(char *name, size_t room)
 	name[0] = 0;
 	while ((entry = readdir(folder)) != NULL)
 		if (entry->d_name[0] != '.')
-			snprintf(name, room, "%s", entry->d_name);
+			assert_true((size_t)snprintf(name, room, "%s", entry->d_name) < room);
 	closedir(folder);
 	assert_true(name[0] != 0);
 }

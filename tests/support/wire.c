@@ -1,0 +1,726 @@
+#include "tests/support/test.h"
+
+#include "tests/support/wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const fc_engine_ops *const ops = &fc_h2_engine;
+
+/* ---- what happened, as text ---- */
+
+static void
+note(wire *w, const char *format, ...)
+{
+	va_list arguments;
+	int size;
+
+	if (w->quiet)
+		return;
+	va_start(arguments, format);
+	size =
+	    vsnprintf(w->events + w->n_events, sizeof w->events - w->n_events, format, arguments);
+	va_end(arguments);
+	assert_true(size >= 0 && (size_t)size < sizeof w->events - w->n_events);
+	w->n_events += (size_t)size;
+}
+
+/* Short and printable as it is; else its size. */
+static void
+show_bytes(char *to, size_t room, const uint8_t *bytes, size_t size)
+{
+	bool plain = size <= 60;
+	size_t n = 0;
+
+	for (size_t i = 0; i < size && plain; i++)
+		plain = bytes[i] >= 0x20 && bytes[i] < 0x7f;
+	if (plain)
+		snprintf(to, room, "\"%.*s\"", (int)size, (const char *)bytes);
+	else if (size > 24)
+		snprintf(to, room, "(%zu)", size);
+	else
+		for (size_t i = 0; i < size; i++)
+			n += (size_t)snprintf(to + n, room - n, "%02x", bytes[i]);
+}
+
+static uint32_t
+id_of(const fc_stream *stream)
+{
+	return ((const fc_h2_stream *)(const void *)stream)->id;
+}
+
+static void
+call_hook(wire *w, const char *what, fc_stream *stream)
+{
+	if (w->hook != NULL)
+		w->hook(w, what, stream);
+}
+
+static void
+note_metadata(wire *w, size_t n, const fc_pair *metadata)
+{
+	for (size_t i = 0; i < n; i++)
+		note(w, " %.*s=%.*s%s%s", (int)metadata[i].name_size, metadata[i].name,
+		    (int)metadata[i].value_size, metadata[i].value,
+		    metadata[i].flags & FC_PAIR_BASE64 ? "[base64]" : "",
+		    metadata[i].flags & FC_PAIR_SENSITIVE ? "[sensitive]" : "");
+	note(w, "\n");
+}
+
+/* ---- events ---- */
+
+static const void *
+on_lookup(void *owner, const char *path, size_t size)
+{
+	(void)owner;
+	return size >= 5 && memcmp(path, "/t.T/", 5) == 0 ? owner : NULL;
+}
+
+static void
+on_request(void *owner, fc_stream *stream, const fc_head *head)
+{
+	wire *w = (wire *)owner;
+
+	w->streams[id_of(stream) / 2] = stream;
+	note(w, "request %u %.*s%s", id_of(stream), (int)head->path.size, head->path.at,
+	    head->method == NULL ? " unknown" : "");
+	if (head->authority.size != 0)
+		note(w, " at %.*s", (int)head->authority.size, head->authority.at);
+	if (head->timeout_ns != FC_NEVER)
+		note(w, " in %llu", (unsigned long long)head->timeout_ns);
+	note_metadata(w, head->n_metadata, head->metadata);
+	call_hook(w, "request", stream);
+}
+
+static void
+on_head(void *owner, fc_stream *stream, const fc_head *head)
+{
+	note((wire *)owner, "head %u", id_of(stream));
+	note_metadata((wire *)owner, head->n_metadata, head->metadata);
+	call_hook((wire *)owner, "head", stream);
+}
+
+static void
+on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
+{
+	char text[80];
+
+	show_bytes(text, sizeof text, bytes, size);
+	note((wire *)owner, "message %u %s\n", id_of(stream), text);
+	call_hook((wire *)owner, "message", stream);
+}
+
+static void
+on_half_close(void *owner, fc_stream *stream)
+{
+	note((wire *)owner, "half-close %u\n", id_of(stream));
+	call_hook((wire *)owner, "half-close", stream);
+}
+
+static void
+on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
+{
+	call_hook((wire *)owner, "tail-begins", stream);
+	note((wire *)owner, "tail %u %s", id_of(stream), farcall_code_name(tail->code));
+	if (tail->cause != FARCALL_CAUSE_NONE)
+		note((wire *)owner, " (%s)", farcall_cause_name(tail->cause));
+	if (tail->message.size != 0)
+		note((wire *)owner, " \"%.*s\"", (int)tail->message.size, tail->message.at);
+	note_metadata((wire *)owner, tail->n_metadata, tail->metadata);
+	call_hook((wire *)owner, "tail", stream);
+}
+
+static void
+on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
+{
+	note((wire *)owner, "abort %u %s (%s)%s \"%s\"\n", id_of(stream),
+	    farcall_code_name(abort->code), farcall_cause_name(abort->cause),
+	    abort->unseen ? " unseen" : "", abort->text);
+	call_hook((wire *)owner, "abort", stream);
+}
+
+static void
+on_sent(void *owner, fc_stream *stream)
+{
+	note((wire *)owner, "sent %u\n", id_of(stream));
+	call_hook((wire *)owner, "sent", stream);
+}
+
+static void
+on_ready(void *owner)
+{
+	note((wire *)owner, "ready\n");
+	call_hook((wire *)owner, "ready", NULL);
+}
+
+static void
+on_capacity(void *owner)
+{
+	note((wire *)owner, "capacity\n");
+	call_hook((wire *)owner, "capacity", NULL);
+}
+
+static void
+on_goaway(void *owner, const fc_error *why)
+{
+	note((wire *)owner, "goaway %s (%s) \"%s\"\n", farcall_code_name(why->code),
+	    farcall_cause_name(why->cause), why->text);
+	call_hook((wire *)owner, "goaway", NULL);
+}
+
+static void
+on_drained(void *owner)
+{
+	note((wire *)owner, "drained\n");
+	call_hook((wire *)owner, "drained", NULL);
+}
+
+static void
+on_dead(void *owner, const fc_error *why)
+{
+	note((wire *)owner, "dead %s (%s) \"%s\"\n", farcall_code_name(why->code),
+	    farcall_cause_name(why->cause), why->text);
+	call_hook((wire *)owner, "dead", NULL);
+}
+
+static const fc_engine_events events = {on_lookup, on_request, on_head, on_message, on_half_close,
+    on_tail, on_abort, on_sent, on_ready, on_capacity, on_goaway, on_drained, on_dead};
+
+/* ---- running ---- */
+
+void
+wire_open(wire *w)
+{
+	w->engine = ops->open(&w->config, &events, w, w->now);
+	assert_non_null(w->engine);
+	w->decoder = fc_hpack_decoder_new(NULL, 1 << 20, NULL);
+	assert_non_null(w->decoder);
+}
+
+static wire *
+wire_new(bool client, bool bytewise)
+{
+	wire *w = (wire *)calloc(1, sizeof *w);
+	fc_engine_config config = {client, NULL, 4u << 20, 8192, 100, 65535, 65535,
+	    10 * FC_NS_PER_S, "host:1", "wire/1", "http"};
+
+	assert_non_null(w);
+	fc_pool_init(&w->pool, 8u << 20);
+	w->config = config;
+	w->config.pool = &w->pool;
+	w->bytewise = bytewise;
+	w->now = FC_NS_PER_S;
+	return w;
+}
+
+static void
+run_once(wire *w, wire_scenario *scenario, bool open)
+{
+	if (open)
+		wire_open(w);
+	scenario(w);
+	wire_take_output(w);
+	ops->free(w->engine);
+	fc_hpack_decoder_free(w->decoder);
+	fc_pool_fini(&w->pool);
+}
+
+static void
+run_both(wire_scenario *scenario, bool client, bool open)
+{
+	wire *whole = wire_new(client, false), *bytes = wire_new(client, true);
+
+	run_once(whole, scenario, open);
+	run_once(bytes, scenario, open);
+	assert_int_equal(whole->out_size, bytes->out_size);
+	assert_memory_equal(whole->out, bytes->out, whole->out_size);
+	free(whole->out);
+	free(bytes->out);
+	free(whole);
+	free(bytes);
+}
+
+void
+wire_run(wire_scenario *scenario, bool client)
+{
+	run_both(scenario, client, true);
+}
+
+void
+wire_run_unopened(wire_scenario *scenario, bool client)
+{
+	run_both(scenario, client, false);
+}
+
+/* ---- in ---- */
+
+void
+wire_take_output(wire *w)
+{
+	fc_piece pieces[4];
+	size_t n;
+
+	while ((n = ops->output(w->engine, pieces, 4)) != 0) {
+		size_t size = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			if (w->out_size + pieces[i].size > w->out_room) {
+				w->out_room = (w->out_size + pieces[i].size) * 2;
+				w->out = (uint8_t *)realloc(w->out, w->out_room);
+				assert_non_null(w->out);
+			}
+			memcpy(w->out + w->out_size, pieces[i].at, pieces[i].size);
+			w->out_size += pieces[i].size;
+			size += pieces[i].size;
+		}
+		ops->wrote(w->engine, size);
+	}
+}
+
+void
+wire_feed(wire *w, const void *bytes, size_t size)
+{
+	const uint8_t *p = (const uint8_t *)bytes;
+	size_t step = w->bytewise ? 1 : size;
+
+	for (size_t i = 0; i < size; i += step) {
+		/* An exact copy, so that a sanitizer sees reading past it. */
+		uint8_t *copy = (uint8_t *)malloc(step);
+
+		memcpy(copy, p + i, step);
+		ops->input(w->engine, copy, step, w->now);
+		free(copy);
+		if (w->bytewise && !w->hold)
+			wire_take_output(w);
+	}
+}
+
+void
+wire_feed_text(wire *w, const char *text)
+{
+	wire_feed(w, text, strlen(text));
+}
+
+void
+wire_frame(wire *w, unsigned type, unsigned flags, uint32_t id, const void *payload, size_t size)
+{
+	uint8_t *frame = (uint8_t *)malloc(9 + size);
+
+	fc_put24(frame, (uint32_t)size);
+	frame[3] = (uint8_t)type;
+	frame[4] = (uint8_t)flags;
+	fc_put32(frame + 5, id);
+	if (size != 0)
+		memcpy(frame + 9, payload, size);
+	wire_feed(w, frame, 9 + size);
+	free(frame);
+}
+
+void
+wire_settings(wire *w, const uint32_t *pairs, size_t n)
+{
+	uint8_t payload[6 * 64];
+
+	assert_true(n <= 64);
+	for (size_t i = 0; i < n; i++) {
+		fc_put16(payload + 6 * i, pairs[2 * i]);
+		fc_put32(payload + 6 * i + 2, pairs[2 * i + 1]);
+	}
+	wire_frame(w, FC_H2_SETTINGS, 0, 0, payload, 6 * n);
+}
+
+void
+wire_ack(wire *w)
+{
+	wire_frame(w, FC_H2_SETTINGS, FC_H2_ACK, 0, NULL, 0);
+}
+
+void
+wire_preface(wire *w)
+{
+	wire_feed_text(w, FC_H2_PREFACE);
+	wire_settings(w, NULL, 0);
+}
+
+void
+wire_greeting(wire *w)
+{
+	if (w->config.client)
+		wire_settings(w, NULL, 0);
+	else
+		wire_preface(w);
+	wire_ack(w);
+	wire_seen(w);
+	wire_said(w);
+}
+
+static void
+wire_word(wire *w, unsigned type, uint32_t id, uint32_t word)
+{
+	uint8_t payload[4];
+
+	fc_put32(payload, word);
+	wire_frame(w, type, 0, id, payload, 4);
+}
+
+void
+wire_window(wire *w, uint32_t id, uint32_t size)
+{
+	wire_word(w, FC_H2_WINDOW_UPDATE, id, size);
+}
+
+void
+wire_rst(wire *w, uint32_t id, uint32_t code)
+{
+	wire_word(w, FC_H2_RST_STREAM, id, code);
+}
+
+void
+wire_ping(wire *w, bool ack, const char text[8])
+{
+	wire_frame(w, FC_H2_PING, ack ? FC_H2_ACK : 0, 0, text, 8);
+}
+
+void
+wire_goaway(wire *w, uint32_t last, uint32_t code, const char *text)
+{
+	uint8_t payload[256];
+
+	fc_put32(payload, last);
+	fc_put32(payload + 4, code);
+	memcpy(payload + 8, text, strlen(text));
+	wire_frame(w, FC_H2_GOAWAY, 0, 0, payload, 8 + strlen(text));
+}
+
+void
+wire_data(wire *w, uint32_t id, bool end, const void *bytes, size_t size)
+{
+	wire_frame(w, FC_H2_DATA, end ? FC_H2_END_STREAM : 0, id, bytes, size);
+}
+
+void
+wire_message(wire *w, uint32_t id, bool end, const char *text)
+{
+	uint8_t bytes[1024];
+	size_t size = strlen(text);
+
+	bytes[0] = 0;
+	fc_put32(bytes + 1, (uint32_t)size);
+	memcpy(bytes + 5, text, size);
+	wire_data(w, id, end, bytes, 5 + size);
+}
+
+void
+wire_message_of(wire *w, uint32_t id, bool end, size_t size)
+{
+	uint8_t *bytes = (uint8_t *)malloc(5 + size);
+
+	memset(bytes, 'x', 5 + size);
+	bytes[0] = 0;
+	fc_put32(bytes + 1, (uint32_t)size);
+	for (size_t at = 0; at < 5 + size; at += 16384) {
+		size_t n = FC_MIN(16384, 5 + size - at);
+
+		wire_data(w, id, end && at + n == 5 + size, bytes + at, n);
+	}
+	free(bytes);
+}
+
+static size_t
+put_string(uint8_t *to, const char *text)
+{
+	size_t size = strlen(text), n = 0, rest;
+
+	if (size < 127) {
+		to[n++] = (uint8_t)size;
+	} else {
+		to[n++] = 127;
+		for (rest = size - 127; rest >= 128; rest >>= 7)
+			to[n++] = (uint8_t)(rest | 128);
+		to[n++] = (uint8_t)rest;
+	}
+	memcpy(to + n, text, size);
+	return n + size;
+}
+
+size_t
+wire_block(uint8_t *to, const wire_field *fields)
+{
+	size_t n = 0;
+
+	for (; fields->name != NULL; fields++) {
+		to[n++] = 0;
+		n += put_string(to + n, fields->name);
+		n += put_string(to + n, fields->value);
+	}
+	return n;
+}
+
+void
+wire_headers(wire *w, uint32_t id, bool end, const wire_field *fields)
+{
+	static uint8_t block[131072];
+
+	wire_frame(w, FC_H2_HEADERS, FC_H2_END_HEADERS | (end ? FC_H2_END_STREAM : 0), id, block,
+	    wire_block(block, fields));
+}
+
+void
+wire_call(wire *w, uint32_t id, bool end)
+{
+	static const wire_field fields[] = {{":method", "POST"}, {":scheme", "http"},
+	    {":path", "/t.T/Say"}, {":authority", "host"}, {"te", "trailers"},
+	    {"content-type", "application/grpc"}, {NULL, NULL}};
+
+	wire_headers(w, id, end, fields);
+}
+
+void
+wire_response(wire *w, uint32_t id)
+{
+	static const wire_field fields[] = {
+	    {":status", "200"}, {"content-type", "application/grpc"}, {NULL, NULL}};
+
+	wire_headers(w, id, false, fields);
+}
+
+void
+wire_trailers(wire *w, uint32_t id, const char *status, const char *message)
+{
+	wire_field fields[] = {{"grpc-status", status}, {"grpc-message", message}, {NULL, NULL}};
+
+	if (message == NULL)
+		fields[1].name = NULL;
+	wire_headers(w, id, true, fields);
+}
+
+void
+wire_tick(wire *w, uint64_t ns)
+{
+	w->now += ns;
+	if (ops->due(w->engine) <= w->now)
+		ops->tick(w->engine, w->now);
+}
+
+/* ---- the owner ---- */
+
+fc_stream *
+wire_stream(wire *w, uint32_t id)
+{
+	assert_non_null(w->streams[id / 2]);
+	return w->streams[id / 2];
+}
+
+uint32_t
+wire_open_stream(wire *w)
+{
+	static const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 0, NULL};
+	fc_stream *stream = ops->open_stream(w->engine, &request, w);
+
+	if (stream == NULL)
+		return 0;
+	w->streams[id_of(stream) / 2] = stream;
+	return id_of(stream);
+}
+
+static void
+flat(const fc_payload *payload, uint8_t *to)
+{
+	memcpy(to, payload->message, payload->size);
+}
+
+static void
+pour(const fc_payload *payload, fc_sink *sink)
+{
+	const uint8_t *bytes = (const uint8_t *)payload->message;
+
+	for (size_t i = 0; i < payload->size; i += 1000)
+		sink->add(sink, bytes + i, FC_MIN(1000, payload->size - i));
+}
+
+fc_send
+wire_send(wire *w, uint32_t id, const char *text, bool last)
+{
+	fc_payload payload = {strlen(text), flat, pour, text};
+
+	return ops->send_message(w->engine, wire_stream(w, id), &payload, last);
+}
+
+fc_send
+wire_send_of(wire *w, uint32_t id, size_t size, bool last)
+{
+	char *bytes = (char *)malloc(size + 1);
+	fc_payload payload = {size, flat, pour, bytes};
+	fc_send sent;
+
+	memset(bytes, 'x', size);
+	sent = ops->send_message(w->engine, wire_stream(w, id), &payload, last);
+	free(bytes);
+	return sent;
+}
+
+fc_send
+wire_tail(wire *w, uint32_t id, farcall_code code, const char *message)
+{
+	fc_tail tail = {code, {message, strlen(message)}, 0, NULL, FARCALL_CAUSE_NONE};
+
+	return ops->send_tail(w->engine, wire_stream(w, id), &tail);
+}
+
+void
+wire_release(wire *w, uint32_t id)
+{
+	ops->release(w->engine, wire_stream(w, id));
+	w->streams[id / 2] = NULL;
+}
+
+/* ---- out ---- */
+
+typedef struct text {
+	char *at;
+	size_t room;
+} text;
+
+static void
+say(text *to, const char *format, ...)
+{
+	va_list arguments;
+	int size;
+
+	va_start(arguments, format);
+	size = vsnprintf(to->at, to->room, format, arguments);
+	va_end(arguments);
+	assert_true(size >= 0 && (size_t)size < to->room);
+	to->at += size;
+	to->room -= (size_t)size;
+}
+
+static void
+say_field(text *to, const fc_field *field)
+{
+	say(to, " %.*s=%.*s%s", (int)field->name_size, field->name, (int)field->value_size,
+	    field->value, field->flags & FC_FIELD_NEVER_INDEXED ? "[never]" : "");
+}
+
+static void
+say_block(wire *w, text *to, const uint8_t *block, size_t size)
+{
+	fc_field_set set;
+
+	assert_int_equal(fc_hpack_decode(w->decoder, block, size, &set), FC_HPACK_OK);
+	assert_int_equal(set.says & FC_SAYS_MALFORMED, 0);
+	for (uint32_t token = FC_TOKEN_METHOD; token < FC_TOKENS; token++)
+		if ((set.says & FC_SAYS(token)) != 0)
+			say_field(to, set.known[token]);
+	for (size_t i = 0; i < set.n_metadata; i++)
+		say_field(to, set.metadata[i]);
+}
+
+static void
+say_settings(text *to, unsigned flags, const uint8_t *p, size_t size)
+{
+	if ((flags & FC_H2_ACK) != 0)
+		say(to, "SETTINGS ack");
+	else
+		say(to, "SETTINGS");
+	for (size_t i = 0; i < size; i += 6)
+		say(to, " %u=%u", fc_get16(p + i), fc_get32(p + i + 2));
+}
+
+static void
+say_frame(
+    wire *w, text *to, unsigned type, unsigned flags, uint32_t id, const uint8_t *p, size_t size)
+{
+	char shown[80];
+
+	switch (type) {
+	case FC_H2_DATA:
+		show_bytes(shown, sizeof shown, p, size);
+		say(to, "DATA %u%s %s", id, flags & FC_H2_END_STREAM ? " end" : "", shown);
+		break;
+	case FC_H2_HEADERS:
+		say(to, "HEADERS %u%s", id, flags & FC_H2_END_STREAM ? " end" : "");
+		if ((flags & FC_H2_END_HEADERS) != 0)
+			say_block(w, to, p, size);
+		break;
+	case FC_H2_RST_STREAM:
+		say(to, "RST %u %s", id, fc_h2_code_name(fc_get32(p)));
+		break;
+	case FC_H2_SETTINGS:
+		say_settings(to, flags, p, size);
+		break;
+	case FC_H2_PING:
+		say(to, "PING%s %.8s", flags & FC_H2_ACK ? " ack" : "", (const char *)p);
+		break;
+	case FC_H2_GOAWAY:
+		say(to, "GOAWAY %u %s \"%.*s\"", fc_get32(p), fc_h2_code_name(fc_get32(p + 4)),
+		    (int)size - 8, (const char *)p + 8);
+		break;
+	case FC_H2_WINDOW_UPDATE:
+		say(to, "WINDOW %u %u", id, fc_get32(p));
+		break;
+	default:
+		say(to, "FRAME type %u flags %u stream %u (%zu)", type, flags, id, size);
+	}
+	say(to, "\n");
+}
+
+const char *
+wire_said(wire *w)
+{
+	text to = {w->frames, sizeof w->frames};
+
+	w->frames[0] = 0;
+	wire_take_output(w);
+	if (w->config.client && w->out_read == 0 && w->out_size >= 24) {
+		assert_memory_equal(w->out, FC_H2_PREFACE, 24);
+		w->out_read = 24;
+	}
+	while (w->out_read < w->out_size) {
+		const uint8_t *p = w->out + w->out_read;
+		size_t size = fc_get24(p);
+
+		assert_true(w->out_size - w->out_read >= 9 + size);
+		say_frame(w, &to, p[3], p[4], fc_get32(p + 5), p + 9, size);
+		w->out_read += 9 + size;
+	}
+	return w->frames;
+}
+
+const char *
+wire_seen(wire *w)
+{
+	w->events[w->n_events] = 0;
+	w->n_events = 0;
+	return w->events;
+}
+
+void
+wire_sees_at(wire *w, const char *expected, const char *file, int line)
+{
+	const char *seen = wire_seen(w);
+
+	if (strcmp(seen, expected) != 0) {
+		print_error("%s:%d (%s): events\n%s--- expected\n%s", file, line,
+		    w->bytewise ? "one byte at a time" : "whole", seen, expected);
+		fail();
+	}
+}
+
+void
+wire_says_at(wire *w, const char *expected, const char *file, int line)
+{
+	const char *said = wire_said(w);
+
+	if (strcmp(said, expected) != 0) {
+		print_error("%s:%d (%s): frames out\n%s--- expected\n%s", file, line,
+		    w->bytewise ? "one byte at a time" : "whole", said, expected);
+		fail();
+	}
+}
+
+bool
+wire_is_dead(const wire *w)
+{
+	return w->engine->dead;
+}
