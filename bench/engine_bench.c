@@ -155,8 +155,17 @@ main(int argc, char **argv)
 	struct timespec start, end;
 	uint32_t id = 7;
 	fc_pool pool;
-	fc_engine_config config = {true, &pool, 4u << 20, 8192, 100, 1u << 20, 16u << 20,
-	    FC_NEVER - 1, "localhost:27015", "farcall/0.1", "http"};
+	fc_engine_config config = {.client = true,
+	    .pool = &pool,
+	    .max_message = 4u << 20,
+	    .max_metadata = 8192,
+	    .max_streams = 100,
+	    .stream_window = 1u << 20,
+	    .connection_window = 16u << 20,
+	    .settings_timeout_ns = FC_NEVER - 1,
+	    .authority = "localhost:27015",
+	    .user_agent = "farcall/0.1",
+	    .scheme = "http"};
 	fc_engine *client;
 	double seconds;
 

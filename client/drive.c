@@ -12,107 +12,12 @@
  */
 #include "client/internal.h"
 
-#include "runtime/base/log.h"
 #include "runtime/loop/crew.h"
 
 uint64_t
 fc_channel_now(farcall_channel *channel)
 {
 	return channel->lent && channel->loop != NULL ? fc_loop_now(channel->loop) : uv_hrtime();
-}
-
-/* ---- waiters ---- */
-
-static void on_timer(fc_timer *timer);
-static void on_start(fc_task *task);
-
-farcall_code
-fc_waiter_init(fc_waiter *waiter, const fc_waiter_ops *ops, fc_error *error)
-{
-	memset(waiter, 0, sizeof *waiter);
-	waiter->ops = ops;
-	return fc_cond_init(&waiter->cond, error);
-}
-
-void
-fc_waiter_fini(fc_waiter *waiter)
-{
-	fc_cond_fini(&waiter->cond);
-}
-
-void
-fc_waiter_reset(fc_waiter *waiter, farcall_channel *channel)
-{
-	waiter->channel = channel;
-	waiter->deadline = FC_NEVER;
-	waiter->start.run = on_start;
-	waiter->start.queued = false;
-	fc_timer_init(&waiter->timer, on_timer);
-	waiter->begun = waiter->done = waiter->asleep = waiter->promoted = false;
-	fc_list_init(&waiter->in_sleepers);
-}
-
-static void
-on_timer(fc_timer *timer)
-{
-	fc_waiter *waiter = FC_CONTAINER(timer, fc_waiter, timer);
-
-	waiter->ops->expire(waiter);
-}
-
-static void
-begin(fc_waiter *waiter)
-{
-	waiter->begun = true;
-	waiter->ops->begin(waiter);
-}
-
-/* From now on its own thread does not turn the loop for it. One that is still to be begun will be
- * watched then: it must not end before, since its task is in the mailbox. */
-static void
-watch_deadline(fc_waiter *waiter)
-{
-	if (!waiter->begun || waiter->done || waiter->deadline == FC_NEVER || waiter->timer.at != 0)
-		return;
-	if (!fc_timer_start(waiter->channel->loop, &waiter->timer, waiter->deadline))
-		waiter->ops->no_memory(waiter);
-}
-
-/* The deadline is watched first: once begun, it may be over and gone. */
-static void
-on_start(fc_task *task)
-{
-	fc_waiter *waiter = FC_CONTAINER(task, fc_waiter, start);
-	farcall_channel *channel = waiter->channel;
-
-	fc_drive_took(channel);
-	fc_channel_hold(channel);
-	if (waiter->deadline != FC_NEVER &&
-	    !fc_timer_start(channel->loop, &waiter->timer, waiter->deadline))
-		waiter->ops->no_memory(waiter);
-	else
-		begin(waiter);
-	fc_channel_check_over(channel);
-	fc_channel_drop(channel);
-}
-
-/* A sleeper may go its way as soon as the lock is given back. */
-void
-fc_waiter_done(fc_waiter *waiter)
-{
-	farcall_channel *channel = waiter->channel;
-
-	fc_timer_stop(channel->loop, &waiter->timer);
-	if (!waiter->asleep) {
-		waiter->done = true;
-		return;
-	}
-	fc_lock(&channel->lock);
-	waiter->done = true;
-	waiter->asleep = false;
-	fc_list_remove(&waiter->in_sleepers);
-	fc_cond_signal(&waiter->cond);
-	fc_unlock(&channel->lock);
 }
 
 /* ---- the role of the driver ---- */
@@ -191,7 +96,7 @@ drive(farcall_channel *channel, fc_waiter *waiter)
 {
 	for (;;) {
 		turn_until_done(channel, waiter);
-		watch_deadline(waiter);
+		fc_waiter_watch(waiter);
 		fc_lock(&channel->lock);
 		if (!waiter->done) {
 			waiter->asleep = true;
@@ -245,7 +150,7 @@ drive_lent(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	if (fc_loop_inside(channel->loop))
 		return refuse_inside(error);
 	look_around(channel);
-	begin(waiter);
+	fc_waiter_begin(waiter);
 	turn_until_done(channel, waiter);
 	if (channel->loop != NULL)
 		channel->driven_at = fc_channel_now(channel);
@@ -280,7 +185,7 @@ fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	fc_unlock(&channel->lock);
 	if (first) {
 		look_around(channel);
-		begin(waiter);
+		fc_waiter_begin(waiter);
 	}
 	if (first || !waiter->done)
 		drive(channel, waiter);
@@ -351,7 +256,7 @@ fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	code = need_loop(channel, error);
 	if (code == FARCALL_OK && !channel->lent)
 		code = need_thread(channel, error);
-	if (code == FARCALL_OK && fc_loop_inside(channel->loop)) {
+	if (code == FARCALL_OK && (channel->lent || fc_loop_inside(channel->loop))) {
 		atomic_fetch_add(&channel->posted, 1);
 		fc_loop_ready(channel->loop, &waiter->start);
 	} else if (code == FARCALL_OK) {

@@ -31,7 +31,7 @@
 #define FC_CLIENT_FRUITLESS_MOST \
 	3u /* connections that served nothing, before they count as failed */
 
-/* ---- waiting (drive.c) ---- */
+/* ---- waiting (waiter.c) ---- */
 
 typedef struct fc_waiter fc_waiter;
 
@@ -322,11 +322,15 @@ void fc_channel_describe_wait(
     const farcall_channel *channel, bool in_flight, uint64_t ms, char *to, size_t room);
 void fc_ready_tell(farcall_channel *channel, const fc_error *error); /* NULL: it is ready */
 
-/* drive.c */
+/* waiter.c */
 farcall_code fc_waiter_init(fc_waiter *waiter, const fc_waiter_ops *ops, fc_error *error);
 void fc_waiter_fini(fc_waiter *waiter);
 void fc_waiter_reset(fc_waiter *waiter, farcall_channel *channel);
-void fc_waiter_done(fc_waiter *waiter); /* the owner */
+void fc_waiter_begin(fc_waiter *waiter); /* the owner, as all that follow */
+void fc_waiter_watch(fc_waiter *waiter); /* its own thread does not turn the loop for it any more */
+void fc_waiter_done(fc_waiter *waiter);
+
+/* drive.c */
 
 /* Begins what is waited for, and blocks until it is done. On failure it has not begun. */
 farcall_code fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *error);

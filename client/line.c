@@ -37,7 +37,7 @@ on_closed(fc_conn *conn, const fc_error *why)
 	closed((fc_line *)conn, why);
 }
 
-static const fc_conn_events conn_events = {&fc_attempt_events, on_closed};
+static const fc_conn_events conn_events = {.engine = &fc_attempt_events, .on_closed = on_closed};
 
 fc_line *
 fc_line_open(farcall_channel *channel, const fc_place *place, uint64_t patience, fc_error *error)

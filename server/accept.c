@@ -47,7 +47,7 @@ static const fc_engine_events engine_events = {
     .on_dead = fc_conn_dead,
 };
 
-const fc_conn_events fc_server_conn_events = {&engine_events, on_closed};
+const fc_conn_events fc_server_conn_events = {.engine = &engine_events, .on_closed = on_closed};
 
 void
 fc_server_on_accept(void *owner, fc_accepted *accepted)

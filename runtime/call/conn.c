@@ -127,7 +127,7 @@ open_engine(fc_conn *conn)
 {
 	fc_error error;
 
-	conn->ops = &fc_h2_engine;
+	conn->ops = conn->events->ops != NULL ? conn->events->ops : &fc_h2_engine;
 	conn->engine =
 	    conn->ops->open(conn->config, conn->events->engine, conn, fc_loop_now(conn->loop));
 	if (conn->engine != NULL) {

@@ -18,7 +18,7 @@ call_often(farcall_channel *channel, int calls)
 	for (int i = 0; i < calls; i++) {
 		Pair__Message request = PAIR__MESSAGE__INIT;
 		farcall_call *call = farcall_call_new(channel);
-		const Pair__Message *reply;
+		const Pair__Message *reply = NULL;
 		char text[] = "hello";
 
 		request.text = text;

@@ -1,6 +1,6 @@
 /*
  * test_client.c: blocking calls as a program makes them: outcomes, texts, limits, cancelling from
- * elsewhere, servers that come and go, and many threads on one channel.
+ * elsewhere, servers that come and go.
  */
 #include "tests/support/pair.h"
 
@@ -12,14 +12,6 @@
 #include <unistd.h>
 
 #include <uv.h>
-
-/* After a channel with a thread was closed: the thread ends by itself. */
-static void
-settle(void)
-{
-	for (int i = 0; i < 5000 && test_allocator_live() != 0; i++)
-		uv_sleep(1);
-}
 
 static char error_text[512];
 
@@ -205,7 +197,7 @@ static void
 bad_metadata_stick_to_the_call(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call;
 	test_pair pair;
 
@@ -289,7 +281,7 @@ static void
 another_thread_cancels_a_blocking_call(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	canceller c;
 	test_pair pair;
 
@@ -432,7 +424,7 @@ static void
 the_peer_is_known_once_connected(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call;
 	test_pair pair;
 
@@ -573,7 +565,7 @@ static void
 wait_for_ready_waits_for_a_server(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_channel *channel;
 	farcall_call *call;
 	late_server late;
@@ -593,123 +585,6 @@ wait_for_ready_waits_for_a_server(void **state)
 	uv_thread_join(&late.thread);
 	farcall_channel_close(channel);
 	test_pair_fini(&late.pair);
-}
-
-/* ---- threads ---- */
-
-enum { THREADS = 8, CALLS = 500 };
-
-typedef struct caller {
-	farcall_channel *channel;
-	int good;
-	uv_thread_t thread;
-} caller;
-
-static void
-call_often(void *data)
-{
-	caller *c = (caller *)data;
-	char text[32];
-
-	for (int i = 0; i < CALLS; i++) {
-		snprintf(text, sizeof text, "%p %d", data, i);
-		c->good += test_echo(c->channel, text) == FARCALL_OK;
-	}
-}
-
-static void
-many_threads_share_a_channel(void **state)
-{
-	caller callers[THREADS];
-	test_pair pair;
-
-	(void)state;
-	test_pair_init(&pair, "127.0.0.1:0");
-	test_pair_start(&pair);
-	for (int i = 0; i < THREADS; i++) {
-		callers[i] = (caller){.channel = pair.channel};
-		uv_thread_create(&callers[i].thread, call_often, &callers[i]);
-	}
-	for (int i = 0; i < THREADS; i++) {
-		uv_thread_join(&callers[i].thread);
-		assert_int_equal(callers[i].good, CALLS);
-	}
-	test_pair_fini(&pair);
-}
-
-/* Deadlines that end a call while other threads' calls are driven. */
-static void
-call_late(void *data)
-{
-	Pair__Message request = PAIR__MESSAGE__INIT;
-	caller *c = (caller *)data;
-
-	for (int i = 0; i < 8; i++) {
-		farcall_call *call = farcall_call_new(c->channel);
-
-		farcall_call_set_timeout_ms(call, 1 + (uint64_t)i);
-		c->good += pair_test_wait(call, &request, NULL) == FARCALL_DEADLINE_EXCEEDED;
-		farcall_call_free(call);
-	}
-}
-
-static void
-deadlines_hold_while_others_drive(void **state)
-{
-	caller callers[THREADS];
-	test_pair pair;
-
-	(void)state;
-	test_pair_init(&pair, "127.0.0.1:0");
-	test_pair_start(&pair);
-	for (int i = 0; i < THREADS; i++) {
-		callers[i] = (caller){.channel = pair.channel};
-		uv_thread_create(&callers[i].thread, i < 4 ? call_late : call_often, &callers[i]);
-	}
-	for (int i = 0; i < THREADS; i++) {
-		uv_thread_join(&callers[i].thread);
-		assert_int_equal(callers[i].good, i < 4 ? 8 : CALLS);
-	}
-	/* Those that reached the server were cancelled there. */
-	test_wait_for(&pair.n_cancelled, atomic_load(&pair.n_waiting));
-	for (int i = 0; i < atomic_load(&pair.n_waiting); i++)
-		farcall_call_complete(pair.waiting[i], FARCALL_OK);
-	test_pair_fini(&pair);
-	settle();
-}
-
-static void
-close_from_elsewhere(void *data)
-{
-	canceller *c = (canceller *)data;
-
-	test_wait_for(&c->pair->n_waiting, 1);
-	farcall_channel_close(c->pair->channel);
-	c->pair->channel = NULL;
-}
-
-static void
-close_ends_a_blocking_call_of_another_thread(void **state)
-{
-	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
-	farcall_call *call;
-	canceller c;
-	test_pair pair;
-
-	(void)state;
-	test_pair_init(&pair, "127.0.0.1:0");
-	test_pair_start(&pair);
-	c.pair = &pair;
-	call = farcall_call_new(pair.channel);
-	uv_thread_create(&c.thread, close_from_elsewhere, &c);
-	assert_int_equal(pair_test_wait(call, &request, &reply), FARCALL_CANCELLED);
-	assert_int_equal(farcall_call_cause(call), FARCALL_CAUSE_SHUTDOWN);
-	uv_thread_join(&c.thread);
-	farcall_call_free(call);
-	test_wait_for(&pair.n_cancelled, 1);
-	farcall_call_complete(pair.waiting[0], FARCALL_OK);
-	test_pair_fini(&pair);
 }
 
 int
@@ -732,9 +607,6 @@ main(void)
 	    clean_test(a_server_restarts_between_calls),
 	    clean_test(a_server_that_stops_gently_is_followed),
 	    clean_test(wait_for_ready_waits_for_a_server),
-	    clean_test(many_threads_share_a_channel),
-	    clean_test(deadlines_hold_while_others_drive),
-	    clean_test(close_ends_a_blocking_call_of_another_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

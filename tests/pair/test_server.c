@@ -10,146 +10,6 @@
 
 #include <uv.h>
 
-/* ---- set-up ---- */
-
-static void
-expect_error(farcall_server *server, farcall_code code, farcall_cause cause, const char *text)
-{
-	assert_string_equal(farcall_server_error(server), text);
-	assert_int_equal(farcall_server_code(server), code);
-	assert_int_equal(farcall_server_cause(server), cause);
-}
-
-static void
-null_is_harmless(void **state)
-{
-	(void)state;
-	farcall_server_set_max_calls(NULL, 1);
-	farcall_service_set_max_calls(NULL, 1);
-	farcall_service_allow_endpoint(NULL, "x");
-	farcall_endpoint_set_name(NULL, "x");
-	farcall_endpoint_allow_insecure(NULL);
-	assert_null(farcall_endpoint_address(NULL, 0));
-	assert_non_null(farcall_server_register(NULL, NULL, NULL, 0, NULL));
-	assert_non_null(farcall_server_bind(NULL, NULL));
-	farcall_server_stop(NULL, 0);
-	assert_int_equal(farcall_server_listen(NULL), FARCALL_FAILED_PRECONDITION);
-	assert_int_equal(farcall_server_start(NULL), FARCALL_FAILED_PRECONDITION);
-	assert_int_equal(farcall_server_wait(NULL), FARCALL_FAILED_PRECONDITION);
-	assert_int_equal(farcall_server_publish(NULL, NULL), FARCALL_FAILED_PRECONDITION);
-	farcall_server_free(NULL);
-	farcall_call_complete(NULL, FARCALL_OK);
-	assert_int_equal(farcall_call_fail(NULL, FARCALL_ABORTED, "x"), FARCALL_ABORTED);
-}
-
-static void
-the_first_error_sticks(void **state)
-{
-	farcall_server *server = farcall_server_new();
-
-	(void)state;
-	farcall_server_bind(server, "localhost:99999");
-	assert_int_equal(farcall_server_cause(server), FARCALL_CAUSE_BAD_ADDRESS);
-	assert_non_null(strstr(farcall_server_error(server), "bind localhost:99999"));
-	assert_non_null(strstr(farcall_server_error(server), "column"));
-	pair_test__register(server, NULL, NULL);
-	farcall_server_set_max_calls(server, 0);
-	assert_int_equal(farcall_server_cause(server), FARCALL_CAUSE_BAD_ADDRESS);
-	assert_int_equal(farcall_server_listen(server), FARCALL_INVALID_ARGUMENT);
-	assert_true(farcall_server_stopped(server));
-	farcall_server_free(server);
-}
-
-static void
-wrong_steps_are_named(void **state)
-{
-	static const struct pair_test none;
-	farcall_interface old = pair_test__interface;
-	farcall_server *server;
-
-	(void)state;
-	server = farcall_server_new();
-	assert_int_equal(farcall_server_start(server), FARCALL_FAILED_PRECONDITION);
-	expect_error(
-	    server, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, "start: no endpoint is bound");
-	farcall_server_free(server);
-
-	server = farcall_server_new();
-	pair_test__register(server, &none, NULL);
-	pair_test__register(server, &none, NULL);
-	expect_error(server, FARCALL_ALREADY_EXISTS, FARCALL_CAUSE_NONE,
-	    "register pair.Test: it is registered already");
-	farcall_server_free(server);
-
-	old.abi = 7;
-	server = farcall_server_new();
-	farcall_server_register(server, &old, &none, sizeof none, NULL);
-	expect_error(server, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
-	    "register pair.Test: its code was generated for another version of the library (ABI 7, "
-	    "here 1)");
-	farcall_server_free(server);
-
-	server = farcall_server_new();
-	farcall_server_set_max_message(server, 0);
-	expect_error(server, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
-	    "max message: 0 is not within 1 and 2147483647");
-	farcall_server_free(server);
-
-	server = farcall_server_new();
-	farcall_service_allow_endpoint(pair_test__register(server, &none, NULL), "admin");
-	farcall_server_bind(server, "mem:wrong-steps");
-	farcall_server_start(server);
-	expect_error(server, FARCALL_NOT_FOUND, FARCALL_CAUSE_NONE,
-	    "start: pair.Test is allowed on endpoint \"admin\", but no endpoint has that name");
-	farcall_server_free(server);
-
-	server = farcall_server_new();
-	farcall_server_publish(server, "mem:registry");
-	assert_int_equal(farcall_server_code(server), FARCALL_INVALID_ARGUMENT);
-	assert_non_null(
-	    strstr(farcall_server_error(server), "publish mem:registry: not a registry"));
-	farcall_server_free(server);
-}
-
-static void
-an_address_in_use_is_said_at_bind(void **state)
-{
-	test_pair pair;
-	farcall_server *second = farcall_server_new();
-	char address[64], text[128];
-
-	(void)state;
-	test_pair_init(&pair, "127.0.0.1:0");
-	test_pair_start(&pair);
-	snprintf(address, sizeof address, "127.0.0.1:%u", farcall_endpoint_port(pair.endpoint));
-	farcall_server_bind(second, address);
-	snprintf(text, sizeof text, "bind %s:", address);
-	assert_int_equal(farcall_server_cause(second), FARCALL_CAUSE_ADDRESS_IN_USE);
-	assert_non_null(strstr(farcall_server_error(second), text));
-	assert_non_null(strstr(farcall_server_error(second), "address in use"));
-	farcall_server_free(second);
-	test_pair_fini(&pair);
-}
-
-static void
-plaintext_beyond_this_host_must_be_asked_for(void **state)
-{
-	farcall_server *server = farcall_server_new();
-	farcall_endpoint *endpoint = farcall_server_bind(server, "0.0.0.0:0");
-
-	(void)state;
-	assert_string_equal(farcall_server_error(server), "");
-	assert_int_equal(farcall_server_start(server), FARCALL_FAILED_PRECONDITION);
-	assert_int_equal(farcall_server_cause(server), FARCALL_CAUSE_INSECURE);
-	farcall_server_free(server);
-
-	server = farcall_server_new();
-	endpoint = farcall_server_bind(server, "0.0.0.0:0");
-	farcall_endpoint_allow_insecure(endpoint);
-	assert_int_equal(farcall_server_start(server), FARCALL_OK);
-	farcall_server_free(server);
-}
-
 /* ---- every transport ---- */
 
 static void
@@ -632,6 +492,58 @@ metadata_come_back_as_head_and_trailers(void **state)
 	test_pair_fini(&pair);
 }
 
+/* ---- who calls ---- */
+
+static farcall_code
+tell_who_calls(
+    test_pair *pair, farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	int64_t uid = 0, gid = 0, pid = 0;
+	bool known = farcall_call_peer_ids(call, &uid, &gid, &pid);
+
+	(void)request;
+	assert_ptr_equal(farcall_call_self(call), pair);
+	assert_string_equal(farcall_call_method(call)->path, "/pair.Test/Custom");
+	assert_in_range(farcall_call_remaining_ms(call), 1, 10000);
+	reply->text = farcall_call_printf(
+	    call, "%s %d %d", farcall_call_peer(call), known, known && pid == getpid());
+	return FARCALL_OK;
+}
+
+static void
+expect_peer(const char *address, const char *pattern)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call;
+	test_pair pair;
+
+	test_pair_init(&pair, address);
+	pair.custom = tell_who_calls;
+	test_pair_start(&pair);
+	call = farcall_call_new(pair.channel);
+	farcall_call_set_timeout_ms(call, 10000);
+	assert_int_equal(pair_test_custom(call, &request, &reply), FARCALL_OK);
+	if (strstr(reply->text, pattern) == NULL)
+		fail_msg("%s: \"%s\", expected \"%s\"", address, reply->text, pattern);
+	assert_string_equal(farcall_call_peer(call), test_pair_address(&pair));
+	farcall_call_free(call);
+	test_pair_fini(&pair);
+}
+
+static void
+handlers_know_who_calls(void **state)
+{
+	char path[64];
+
+	(void)state;
+	expect_peer("127.0.0.1:0", "ipv4:127.0.0.1:");
+	expect_peer("[::1]:0", "ipv6:[::1]:");
+	snprintf(path, sizeof path, "unix:/tmp/farcall-who-%d", (int)getpid());
+	expect_peer(path, "unix: 1 1");
+	expect_peer("mem:who", "mem:who");
+}
+
 /* ---- the warm path ---- */
 
 static void
@@ -641,6 +553,8 @@ warm_calls_allocate_nothing(void **state)
 	test_pair pair;
 
 	(void)state;
+	if (test_chopped())
+		skip(); /* the filter itself allocates */
 	test_pair_init(&pair, "127.0.0.1:0");
 	test_pair_start(&pair);
 	for (int i = 0; i < 100; i++)
@@ -656,11 +570,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    clean_test(null_is_harmless),
-	    clean_test(the_first_error_sticks),
-	    clean_test(wrong_steps_are_named),
-	    clean_test(an_address_in_use_is_said_at_bind),
-	    clean_test(plaintext_beyond_this_host_must_be_asked_for),
 	    clean_test(calls_over_each_transport),
 	    clean_test(each_code_and_message_arrives),
 	    clean_test(what_is_not_there_is_unimplemented),
@@ -677,6 +586,7 @@ main(void)
 	    clean_test(stop_from_a_handler_and_before_listen),
 	    clean_test(a_published_interface_is_found_by_name),
 	    clean_test(metadata_come_back_as_head_and_trailers),
+	    clean_test(handlers_know_who_calls),
 	    clean_test(warm_calls_allocate_nothing),
 	};
 

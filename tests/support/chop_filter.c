@@ -14,6 +14,8 @@
 
 #include "tests/support/check.h"
 
+#include <stdatomic.h>
+
 #define HEAD 3
 #define PAYLOAD_MOST 16000u
 #define IN_STOP 65536u /* bytes held before the lower pipe is told to wait */
@@ -45,8 +47,8 @@ typedef struct chop {
 } chop;
 
 static chop_options installed;
-static unsigned made;
-static unsigned answers;
+static atomic_uint made;
+static atomic_uint answers;
 
 static void step(chop *c);
 

@@ -1,5 +1,8 @@
 #include "tests/support/pair.h"
 
+#include "tests/support/chop_filter.h"
+
+#include <stdlib.h>
 #include <uv.h>
 
 static farcall_code
@@ -100,9 +103,30 @@ static const struct pair_test handlers = {
     .custom = custom,
 };
 
+bool
+test_chopped(void)
+{
+	return getenv("FARCALL_TEST_CHOP") != NULL;
+}
+
+/* With FARCALL_TEST_CHOP=SEED in the environment every pipe of the test is chopped. */
+static void
+chop_if_asked(void)
+{
+	static bool installed;
+	chop_options options = {.delay_ns = 100000, .records = true};
+
+	if (installed || !test_chopped())
+		return;
+	installed = true;
+	options.seed = strtoull(getenv("FARCALL_TEST_CHOP"), NULL, 10);
+	chop_filter_install(&options);
+}
+
 void
 test_pair_init(test_pair *pair, const char *address)
 {
+	chop_if_asked();
 	memset(pair, 0, sizeof *pair);
 	pair->server = farcall_server_new();
 	pair->service = pair_test__register(pair->server, &handlers, pair);

@@ -26,6 +26,9 @@ typedef struct test_pair {
 	void *data;
 } test_pair;
 
+/* The test runs a second time with FARCALL_TEST_CHOP=SEED: under the filter of chop_filter.h. */
+bool test_chopped(void);
+
 /* A server bound to `address`, not started. */
 void test_pair_init(test_pair *pair, const char *address);
 void test_pair_start(test_pair *pair); /* starts it on a thread, opens the channel */

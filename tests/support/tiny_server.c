@@ -97,7 +97,7 @@ on_closed(fc_conn *closed, const fc_error *why)
 	fc_free(conn);
 }
 
-static const fc_conn_events conn_events = {&engine_events, on_closed};
+static const fc_conn_events conn_events = {.engine = &engine_events, .on_closed = on_closed};
 
 static void
 on_accept(void *owner, fc_accepted *accepted)

@@ -74,6 +74,12 @@ void wire_call(wire *w, uint32_t id, bool end); /* a plain request: "/t.T/Say" *
 void wire_response(wire *w, uint32_t id);       /* a plain response's head */
 void wire_trailers(wire *w, uint32_t id, const char *status, const char *message);
 
+static inline uint32_t
+wire_id(const fc_stream *stream)
+{
+	return ((const fc_h2_stream *)(const void *)stream)->id;
+}
+
 /* Time. */
 void wire_tick(wire *w, uint64_t ns); /* moves the clock, and ticks if due */
 
@@ -94,5 +100,10 @@ const char *wire_seen(wire *w); /* the events, and forgets them */
 const char *wire_said(wire *w); /* the frames, and forgets them */
 void wire_take_output(wire *w); /* so that the engine may forget it; says() still shows it */
 bool wire_is_dead(const wire *w);
+
+/* The connection has died so: nothing that comes has any effect now. */
+void wire_dies(wire *w, const char *frames, const char *seen);
+
+extern const fc_engine_events wire_events; /* wire_text.c; the owner is a wire */
 
 #endif

@@ -280,6 +280,22 @@ floods_end_the_connection(void **state)
 	}
 }
 
+/* Bytes for a stream that is closed are no work: they earn nothing. */
+SERVER(dropped_data_earns_nothing)
+{
+	wire_greeting(w);
+	wire_call(w, 1, false);
+	wire_release(w, 1);
+	w->quiet = true;
+	for (int i = 0; i < 100; i++) {
+		wire_data(w, 1, false, "x", 1);
+		wire_ping(w, false, "........");
+	}
+	assert_false(wire_is_dead(w));
+	wire_ping(w, false, "........");
+	calm_down(w, "too_many_pings");
+}
+
 /* As a busy peer does: a window update and a ping for each message. */
 SERVER(a_busy_peer_is_left_alone)
 {
@@ -462,6 +478,7 @@ main(void)
 	    clean_test(made_you_reset),
 	    clean_test(refused_streams),
 	    clean_test(floods_end_the_connection),
+	    clean_test(dropped_data_earns_nothing),
 	    clean_test(a_busy_peer_is_left_alone),
 	    clean_test(settings_with_32_entries),
 	    clean_test(induced_frames_congest),

@@ -219,6 +219,22 @@ SERVER(output_is_bounded)
 	wire_sees(w, "sent 3\nsent 1\n");
 }
 
+SERVER(messages_wait_for_room_in_the_output)
+{
+	wire_greeting(w);
+	set_window(w, 0x7fffffff);
+	wire_window(w, 0, 0x7fffffff - 65535);
+	one_call(w);
+	w->hold = true;
+	while (w->engine->out.size < FC_H2_OUTPUT_MOST)
+		assert_int_equal(wire_send_of(w, 1, 16000, false), FC_SEND_OK);
+	assert_int_equal(wire_send_of(w, 1, 16000, false), FC_SEND_WAITING);
+	wire_take_output(w);
+	wire_tick(w, 1);
+	wire_sees(w, "sent 1\n");
+	assert_int_equal(wire_send_of(w, 1, 16000, false), FC_SEND_OK);
+}
+
 SERVER(an_abort_drops_what_waits)
 {
 	wire_greeting(w);
@@ -284,6 +300,23 @@ client_waits(void **state)
 {
 	(void)state;
 	wire_run(client_waits_, true);
+}
+
+static void
+client_ends_with_a_large_message_(wire *w)
+{
+	wire_greeting(w);
+	wire_open_stream(w);
+	wire_said(w);
+	assert_int_equal(wire_send_of(w, 1, 40000, true), FC_SEND_OK);
+	wire_says(w, "DATA 1 (16384)\nDATA 1 (16384)\nDATA 1 end (7237)\n");
+}
+
+static void
+client_ends_with_a_large_message(void **state)
+{
+	(void)state;
+	wire_run(client_ends_with_a_large_message_, true);
 }
 
 /* ---- receiving ---- */
@@ -440,6 +473,34 @@ a_narrow_window(void **state)
 	wire_run_unopened(a_narrow_window_, false);
 }
 
+/* The same on a stream that was open before. */
+static void
+a_window_that_narrows_(wire *w)
+{
+	static uint8_t bytes[60] = {0, 0, 0, 4, 0};
+
+	w->config.stream_window = 100;
+	wire_open(w);
+	wire_preface(w);
+	wire_call(w, 1, false);
+	wire_call(w, 3, false);
+	wire_data(w, 1, false, bytes, 50);
+	wire_data(w, 3, false, bytes, 50);
+	wire_ack(w);
+	wire_said(w);
+	wire_data(w, 1, false, bytes, 50);
+	wire_says(w, "WINDOW 1 100\n");
+	wire_data(w, 3, false, bytes, 51);
+	wire_says(w, "RST 3 FLOW_CONTROL_ERROR\n");
+}
+
+static void
+a_window_that_narrows(void **state)
+{
+	(void)state;
+	wire_run_unopened(a_window_that_narrows_, false);
+}
+
 SERVER(padding_counts)
 {
 	uint8_t bytes[256];
@@ -473,6 +534,7 @@ main(void)
 	    clean_test(waiting_streams_take_turns),
 	    clean_test(a_blocked_stream_stops_no_other),
 	    clean_test(output_is_bounded),
+	    clean_test(messages_wait_for_room_in_the_output),
 	    clean_test(an_abort_drops_what_waits),
 	    clean_test(an_answer_that_nobody_takes),
 	    clean_test(client_waits),
@@ -485,7 +547,9 @@ main(void)
 	    clean_test(empty_messages_give_no_credit_untaken),
 	    clean_test(past_the_connections_window),
 	    clean_test(a_narrow_window),
+	    clean_test(a_window_that_narrows),
 	    clean_test(padding_counts),
+	    clean_test(client_ends_with_a_large_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -364,6 +364,23 @@ CLIENT(requests_say_it_all)
 	open_with(w, FC_NEVER, 0, NULL, "HEADERS 11" HEAD " user-agent=wire/1\n");
 }
 
+/* The name goes over the wire once, and the blocks made of the path last. */
+CLIENT(changing_timeouts_are_short)
+{
+	wire_greeting(w);
+	for (uint64_t i = 0; i < 10; i++) {
+		fc_request request = {{"/t.T/Say", 8}, 1000 + i, 0, NULL};
+		size_t before;
+
+		wire_take_output(w);
+		before = w->out_size;
+		assert_non_null(ops->open_stream(w->engine, &request, NULL));
+		wire_take_output(w);
+		if (i >= 2) /* seven indexed fields, the name's index, "1002n" with its length */
+			assert_int_equal(w->out_size - before, 9 + 7 + 2 + 1 + 5);
+	}
+}
+
 CLIENT(many_paths)
 {
 	wire_greeting(w);
@@ -409,6 +426,7 @@ main(void)
 	    clean_test(an_early_answer),
 	    clean_test(a_retry_within_on_tail),
 	    clean_test(requests_say_it_all),
+	    clean_test(changing_timeouts_are_short),
 	    clean_test(many_paths),
 	};
 

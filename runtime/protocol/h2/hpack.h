@@ -25,7 +25,8 @@ typedef enum fc_hpack_verdict {
 	FC_HPACK_NO_MEMORY  /* likewise */
 } fc_hpack_verdict;
 
-/* `classify` is called for each field that enters the table, and for each literal. */
+/* The classifier (copied; may be NULL) is asked once for each path that enters the table, and for
+ * literal ones until they are known; never for the static "/" and "/index.html". */
 fc_hpack_decoder *fc_hpack_decoder_new(
     fc_pool *pool, size_t max_list, const fc_classifier *classifier);
 void fc_hpack_decoder_free(fc_hpack_decoder *decoder);

@@ -1,0 +1,150 @@
+/*
+ * test_client_threads.c: many threads on one channel that has none of its own: one drives, the
+ * others sleep, and the role goes round.
+ */
+#include "tests/support/pair.h"
+
+#include <stdio.h>
+
+#include <uv.h>
+
+/* What other threads still hold goes in a moment. */
+static void
+settle(void)
+{
+	for (int i = 0; i < 5000 && test_allocator_live() != 0; i++)
+		uv_sleep(1);
+}
+
+typedef struct canceller {
+	test_pair *pair;
+	farcall_call *call;
+	uv_thread_t thread;
+} canceller;
+
+enum { THREADS = 8, CALLS = 500 };
+
+typedef struct caller {
+	farcall_channel *channel;
+	int good;
+	uv_thread_t thread;
+} caller;
+
+static void
+call_often(void *data)
+{
+	caller *c = (caller *)data;
+	char text[32];
+
+	for (int i = 0; i < CALLS; i++) {
+		snprintf(text, sizeof text, "%p %d", data, i);
+		c->good += test_echo(c->channel, text) == FARCALL_OK;
+	}
+}
+
+static void
+many_threads_share_a_channel(void **state)
+{
+	caller callers[THREADS];
+	test_pair pair;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	test_pair_start(&pair);
+	for (int i = 0; i < THREADS; i++) {
+		callers[i] = (caller){.channel = pair.channel};
+		uv_thread_create(&callers[i].thread, call_often, &callers[i]);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		uv_thread_join(&callers[i].thread);
+		assert_int_equal(callers[i].good, CALLS);
+	}
+	test_pair_fini(&pair);
+}
+
+/* Deadlines that end a call while other threads' calls are driven. */
+static void
+call_late(void *data)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	caller *c = (caller *)data;
+
+	for (int i = 0; i < 8; i++) {
+		farcall_call *call = farcall_call_new(c->channel);
+
+		farcall_call_set_timeout_ms(call, 1 + (uint64_t)i);
+		c->good += pair_test_wait(call, &request, NULL) == FARCALL_DEADLINE_EXCEEDED;
+		farcall_call_free(call);
+	}
+}
+
+static void
+deadlines_hold_while_others_drive(void **state)
+{
+	caller callers[THREADS];
+	test_pair pair;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	test_pair_start(&pair);
+	for (int i = 0; i < THREADS; i++) {
+		callers[i] = (caller){.channel = pair.channel};
+		uv_thread_create(&callers[i].thread, i < 4 ? call_late : call_often, &callers[i]);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		uv_thread_join(&callers[i].thread);
+		assert_int_equal(callers[i].good, i < 4 ? 8 : CALLS);
+	}
+	/* Those that reached the server were cancelled there. */
+	test_wait_for(&pair.n_cancelled, atomic_load(&pair.n_waiting));
+	for (int i = 0; i < atomic_load(&pair.n_waiting); i++)
+		farcall_call_complete(pair.waiting[i], FARCALL_OK);
+	test_pair_fini(&pair);
+	settle();
+}
+
+static void
+close_from_elsewhere(void *data)
+{
+	canceller *c = (canceller *)data;
+
+	test_wait_for(&c->pair->n_waiting, 1);
+	farcall_channel_close(c->pair->channel);
+	c->pair->channel = NULL;
+}
+
+static void
+close_ends_a_blocking_call_of_another_thread(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call;
+	canceller c;
+	test_pair pair;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	test_pair_start(&pair);
+	c.pair = &pair;
+	call = farcall_call_new(pair.channel);
+	uv_thread_create(&c.thread, close_from_elsewhere, &c);
+	assert_int_equal(pair_test_wait(call, &request, &reply), FARCALL_CANCELLED);
+	assert_int_equal(farcall_call_cause(call), FARCALL_CAUSE_SHUTDOWN);
+	uv_thread_join(&c.thread);
+	farcall_call_free(call);
+	test_wait_for(&pair.n_cancelled, 1);
+	farcall_call_complete(pair.waiting[0], FARCALL_OK);
+	test_pair_fini(&pair);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    clean_test(many_threads_share_a_channel),
+	    clean_test(deadlines_hold_while_others_drive),
+	    clean_test(close_ends_a_blocking_call_of_another_thread),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
