@@ -401,7 +401,7 @@ stop_and_free(
 		farcall_block_begin(call);
 	farcall_server_free(pair->server); /* misuse */
 	farcall_server_wait(pair->server);
-	farcall_server_stop(pair->server, 5000);
+	farcall_server_stop(pair->server, 200);
 	reply->text = farcall_call_strdup(call, "the last one");
 	return FARCALL_OK;
 }
