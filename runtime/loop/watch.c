@@ -54,31 +54,35 @@ take(fc_crew *crew, fc_hand *hand, uint64_t word, uint64_t now)
 	return true;
 }
 
-/* Until there may be something to see. */
-static void
+/* Until there may be something to see. True: for much longer than that. */
+static bool
 pause_a_while(fc_crew *crew, uint64_t word, uint64_t stands)
 {
-	uint64_t wait = CALM;
+	uint64_t wait = CALM, now = uv_hrtime();
 
 	if ((word & WORD_IDLE) != 0 && stands >= CALM_TO_SLEEP) {
 		atomic_store(&crew->asleep, true);
 		if (atomic_load(&crew->own) == word)
 			fc_cond_wait(&crew->watch, &crew->lock);
 		atomic_store(&crew->asleep, false);
-		return;
+		return false;
 	}
 	if ((word & WORD_RUNS) != 0)
 		wait = stands < crew->patience ? crew->patience - stands : 0;
-	else if (uv_hrtime() < crew->alert)
+	else if (now < crew->alert)
 		wait = crew->patience / 2;
-	fc_cond_wait_ns(&crew->watch, &crew->lock, FC_MAX(wait, WAIT_LEAST));
+	wait = FC_MAX(wait, WAIT_LEAST);
+	fc_cond_wait_ns(&crew->watch, &crew->lock, wait);
+	return uv_hrtime() - now > wait + crew->patience;
 }
 
+/* A monitor that is late itself looks once more, since then the whole machine may have stood still:
+ * that is no reason to learn anything. */
 bool
 fc_crew_watch(fc_crew *crew, fc_hand *hand)
 {
 	uint64_t seen = UINT64_MAX, since = 0, now, word;
-	bool took = false;
+	bool took = false, late = false, forgiven = false;
 
 	atomic_store(&crew->watched, true);
 	while (!took && keeps_watch(crew)) {
@@ -90,14 +94,15 @@ fc_crew_watch(fc_crew *crew, fc_hand *hand)
 			continue;
 		}
 		word = atomic_load_explicit(&crew->own, memory_order_relaxed);
-		if (word != seen) {
+		if (word != seen || (late && !forgiven)) {
+			forgiven = late && word == seen;
 			seen = word;
 			since = now;
 		}
 		if ((word & WORD_RUNS) != 0 && now - since >= crew->patience)
 			took = take(crew, hand, word, now);
 		else
-			pause_a_while(crew, word, now - since);
+			late = pause_a_while(crew, word, now - since);
 	}
 	atomic_store(&crew->watched, false);
 	return took;
