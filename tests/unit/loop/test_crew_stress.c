@@ -1,7 +1,7 @@
 /*
  * test_crew_stress.c: each change of roles, many times, under few and many threads, with and
  * without the debug switch. Each item must be done exactly once, on the loop, whatever happens.
- * FARCALL_STRESS=n repeats all n times.
+ * FARCALL_TEST_ROUNDS=n repeats all n times, at most 20.
  */
 #include "tests/unit/loop/crew_rig.h"
 
@@ -120,9 +120,10 @@ run_mix(const mix *m, unsigned cap, bool stop, uint64_t seed)
 static int
 repeats(void)
 {
-	const char *text = getenv("FARCALL_STRESS");
+	const char *text = getenv("FARCALL_TEST_ROUNDS");
+	int n = text != NULL ? atoi(text) : 1;
 
-	return text != NULL ? FC_MAX(atoi(text), 1) : 1;
+	return FC_MIN(FC_MAX(n, 1), 20);
 }
 
 static void
