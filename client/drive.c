@@ -12,6 +12,8 @@
  */
 #include "client/internal.h"
 
+#include "runtime/loop/crew.h"
+
 uint64_t
 fc_channel_now(farcall_channel *channel)
 {
@@ -161,6 +163,7 @@ fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	farcall_code code;
 	bool first;
 
+	fc_crew_block_begin();
 	if (channel->lent)
 		return drive_lent(channel, waiter, error);
 	fc_lock(&channel->lock);

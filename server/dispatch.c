@@ -91,7 +91,7 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 		return;
 	}
 	why = overloaded(server, route->service);
-	call = why == NULL ? fc_server_call_new(conn, route->service) : NULL;
+	call = why == NULL ? fc_server_call_new(conn, route) : NULL;
 	if (call == NULL) {
 		refuse(
 		    conn, stream, FARCALL_RESOURCE_EXHAUSTED, why != NULL ? why : "out of memory");
@@ -174,7 +174,7 @@ run_handler(fc_server_call *call)
 static void
 send_completion(fc_task *task)
 {
-	fc_server_call *call = FC_CONTAINER(task, fc_server_call, task);
+	fc_server_call *call = FC_CONTAINER(task, fc_server_call, work.task);
 
 	fc_reply(call, call->result);
 	fc_reply_finish(call);
@@ -198,18 +198,35 @@ returned(fc_server_call *call, farcall_code *code)
 	return (before & FC_PHASE_COMPLETED) != 0;
 }
 
+/* On any thread of the crew: touches nothing but the call, and of that nothing that the loop's
+ * owner may touch meanwhile. */
 static void
-handle(fc_task *task)
+run(fc_work *work)
 {
-	fc_server_call *call = FC_CONTAINER(task, fc_server_call, task);
-	farcall_code code;
+	fc_server_call *call = FC_CONTAINER(work, fc_server_call, work);
 
-	if (call->stream == NULL) { /* cancelled while it waited for its turn */
+	call->skipped = farcall_call_cancelled(&call->call); /* while it waited for its turn */
+	if (!call->skipped)
+		call->code = run_handler(call);
+}
+
+static void
+done(fc_work *work, bool ran)
+{
+	fc_server_call *call = FC_CONTAINER(work, fc_server_call, work);
+	farcall_code code = call->code;
+
+	if (!ran) {
+		fc_reply_end(call, FARCALL_RESOURCE_EXHAUSTED,
+		    "too many calls wait for handlers that block");
 		fc_reply_finish(call);
 		return;
 	}
-	call->task.run = send_completion;
-	code = run_handler(call);
+	if (call->skipped) {
+		fc_reply_finish(call);
+		return;
+	}
+	work->task.run = send_completion;
 	if (!returned(call, &code))
 		return;
 	fc_reply(call, code);
@@ -219,17 +236,18 @@ handle(fc_task *task)
 void
 fc_dispatch_half_close(void *owner, fc_stream *stream)
 {
-	fc_server_conn *conn = conn_of(owner);
 	fc_server_call *call = call_of(stream);
 
+	(void)owner;
 	if (call->request == NULL) {
 		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "no request message in a unary call");
 		return;
 	}
 	call->half_closed = true;
-	call->task.run = handle;
-	fc_loop_ready(conn->conn.loop, &call->task);
+	call->work.run = run;
+	call->work.done = done;
+	fc_crew_ready(&call->work);
 }
 
 /* ---- the end, otherwise ---- */
@@ -263,15 +281,8 @@ fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
 static void
 on_deadline(fc_timer *timer)
 {
-	static const char text[] = "the deadline has passed";
-	fc_server_call *call = FC_CONTAINER(timer, fc_server_call, deadline);
-	const fc_tail tail = {
-	    .code = FARCALL_DEADLINE_EXCEEDED, .message = {text, sizeof text - 1}};
-	fc_server_conn *conn = call->conn;
-
-	conn->conn.ops->send_tail(conn->conn.engine, call->stream, &tail);
-	fc_conn_touch(&conn->conn);
-	fc_reply_lost(call);
+	fc_reply_end(FC_CONTAINER(timer, fc_server_call, deadline), FARCALL_DEADLINE_EXCEEDED,
+	    "the deadline has passed");
 }
 
 /* End of a turn: watches the deadline of calls that were not answered in the turn they came. */
@@ -286,7 +297,7 @@ fc_dispatch_arm(fc_task *task)
 
 		fc_timer_init(&call->deadline, on_deadline);
 		if (!fc_timer_start(server->loop, &call->deadline, call->call.deadline))
-			fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED,
-			    FARCALL_CAUSE_OUT_OF_MEMORY, "no memory for the call's deadline");
+			fc_reply_end(
+			    call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the call's deadline");
 	}
 }

@@ -12,6 +12,7 @@
 #include "runtime/call/conn.h"
 #include "runtime/call/marshal.h"
 #include "runtime/call/memo.h"
+#include "runtime/loop/crew.h"
 #include "runtime/loop/signals.h"
 #include "runtime/loop/thread.h"
 #include "runtime/transport/registry.h"
@@ -41,6 +42,7 @@ struct farcall_service {
 	size_t ops_size;
 	void *self;
 	size_t max_calls, max_message; /* 0: the server's */
+	uint8_t *places;               /* fc_work_place of each method; NULL: none was declared */
 	size_t n_calls;                /* loop's owner */
 	fc_list allowed;               /* fc_name; empty: every endpoint */
 	uint64_t endpoints; /* bit i: reachable at the endpoint with index i; from start on */
@@ -76,6 +78,7 @@ typedef struct fc_published {
 typedef struct fc_route {
 	const farcall_method *method;
 	farcall_service *service;
+	fc_work_kind *kind;
 } fc_route;
 
 struct farcall_server {
@@ -84,17 +87,20 @@ struct farcall_server {
 
 	/* set-up: the program's thread, until start */
 	fc_error error;
-	size_t max_connections, max_calls, max_message, max_metadata;
+	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
+	bool serial;
 	bool on_signals;
 	bool lent; /* the loop is the program's */
 	fc_list services, endpoints, registries;
 	unsigned n_endpoints;
 	fc_loop *loop;
+	fc_crew *crew; /* who runs handlers */
 
 	/* the loop's owner, from start on */
 	fc_engine_config config;
 	fc_route *routes; /* sorted by path */
 	size_t n_routes;
+	fc_work_kind *kinds; /* of the routes */
 	fc_list conns;
 	size_t n_conns, n_calls;
 	bool paused; /* accepting, for max_connections */
@@ -121,6 +127,7 @@ struct farcall_server {
 	fc_mutex lock;
 	fc_cond stopped;
 	bool closed; /* nothing may be posted to the loop any more */
+	bool over;   /* and every handler has returned */
 	bool has_thread;
 	fc_thread thread;
 };
@@ -148,10 +155,14 @@ typedef struct fc_server_call {
 	farcall_service *service;
 	fc_list in_conn, in_fresh;
 	fc_timer deadline;
-	fc_task task; /* runs the handler; then sends the completion */
+	fc_work work; /* the handler; its task then sends the completion */
 	ProtobufCMessage *request;
 	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
 	bool half_closed;
+
+	/* the handler, then the loop's owner */
+	farcall_code code; /* what it returned */
+	bool skipped;      /* it was not called: the call had been cancelled */
 
 	/* the handler, then whoever completes the call */
 	ProtobufCMessage *reply;
@@ -175,7 +186,7 @@ bool fc_server_in_setup(farcall_server *server, const char *step);
 
 /* service.c */
 extern farcall_service fc_nil_service;
-farcall_code fc_routes_make(farcall_server *server, fc_error *error);
+farcall_code fc_routes_make(farcall_server *server, fc_error *error); /* after the crew */
 const fc_route *fc_routes_find(const farcall_server *server, const char *path, size_t size);
 void fc_service_free(farcall_service *service);
 
@@ -208,13 +219,16 @@ void fc_reply(fc_server_call *call, farcall_code code); /* sends it, if the wire
 void fc_reply_failure(
     fc_server_call *call, farcall_code code, farcall_cause cause, const char *text);
 
+/* Ends the call on the wire, with nothing that its handler has set: that may run. */
+void fc_reply_end(fc_server_call *call, farcall_code code, const char *text);
+
 /* The wire has ended the call. It is cancelled; one that has reached its handler, or waits for it,
  * goes on without a stream, another is finished. */
 void fc_reply_lost(fc_server_call *call);
 void fc_reply_finish(fc_server_call *call); /* the library's own reference goes */
 extern const fc_call_ops fc_server_call_ops;
 void fc_server_calls_free(farcall_server *server);
-fc_server_call *fc_server_call_new(fc_server_conn *conn, farcall_service *service);
+fc_server_call *fc_server_call_new(fc_server_conn *conn, const fc_route *route);
 
 /* publish.c */
 farcall_code fc_publish_all(farcall_server *server, fc_error *error);

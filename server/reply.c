@@ -63,8 +63,9 @@ real_clock(void)
 }
 
 fc_server_call *
-fc_server_call_new(fc_server_conn *conn, farcall_service *service)
+fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 {
+	farcall_service *service = route->service;
 	farcall_server *server = conn->server;
 	fc_server_call *call = take_free(server);
 
@@ -85,10 +86,13 @@ fc_server_call_new(fc_server_conn *conn, farcall_service *service)
 	fc_list_append(&conn->calls, &call->in_conn);
 	fc_list_init(&call->in_fresh);
 	call->deadline.at = 0;
-	call->task.queued = false;
+	call->work.task.queued = false;
+	call->work.kind = route->kind;
 	call->request = call->reply = NULL;
 	call->shared = NULL;
 	call->half_closed = false;
+	call->code = FARCALL_OK;
+	call->skipped = false;
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;
 	call->packed = NULL;
@@ -149,6 +153,19 @@ fc_reply_lost(fc_server_call *call)
 }
 
 /* ---- answers ---- */
+
+void
+fc_reply_end(fc_server_call *call, farcall_code code, const char *text)
+{
+	const fc_tail tail = {.code = code, .message = {text, strlen(text)}};
+	fc_conn *conn = &call->conn->conn;
+
+	if (call->stream != NULL) {
+		conn->ops->send_tail(conn->engine, call->stream, &tail);
+		fc_conn_touch(conn);
+	}
+	fc_reply_lost(call);
+}
 
 static void
 send_failure(fc_server_call *call, farcall_code code, const char *text)
@@ -264,13 +281,13 @@ hand_over(fc_server_call *call)
 	bool closed;
 
 	if (fc_loop_inside(server->loop)) {
-		fc_loop_ready(server->loop, &call->task);
+		fc_loop_ready(server->loop, &call->work.task);
 		return;
 	}
 	fc_lock(&server->lock);
 	closed = server->closed;
 	if (!closed)
-		fc_loop_post(server->loop, &call->task);
+		fc_loop_post(server->loop, &call->work.task);
 	fc_unlock(&server->lock);
 	if (closed)
 		fc_call_drop(&call->call);

@@ -77,6 +77,21 @@ farcall_server_set_max_metadata(farcall_server *server, size_t bytes)
 }
 
 void
+farcall_server_set_handler_threads(farcall_server *server, unsigned most)
+{
+	if (server != NULL)
+		set_size(server, &server->handler_threads, "handler threads", most, 1,
+		    FC_CREW_THREADS_MOST);
+}
+
+void
+farcall_server_set_serial(farcall_server *server, bool serial)
+{
+	if (fc_server_in_setup(server, "set serial"))
+		server->serial = serial;
+}
+
+void
 farcall_server_stop_on_signals(farcall_server *server)
 {
 	if (fc_server_in_setup(server, "stop on signals"))
@@ -149,6 +164,7 @@ farcall_server_new(void)
 	server->max_calls = 10000;
 	server->max_message = 4u << 20;
 	server->max_metadata = 16u << 10;
+	server->handler_threads = FC_CREW_THREADS;
 	fc_list_init(&server->services);
 	fc_list_init(&server->endpoints);
 	fc_list_init(&server->registries);
@@ -178,6 +194,7 @@ fc_server_destroy(farcall_server *server)
 {
 	if (server->loop != NULL && !server->lent)
 		fc_loop_close(server->loop);
+	fc_crew_close(server->crew);
 	fc_server_calls_free(server);
 	fc_list_each (item, following, &server->services)
 		fc_service_free(FC_CONTAINER(item, farcall_service, in_server));
@@ -186,6 +203,7 @@ fc_server_destroy(farcall_server *server)
 	fc_list_each (item, following, &server->registries)
 		fc_free(FC_CONTAINER(item, fc_registry, in_server));
 	fc_free(server->routes);
+	fc_free(server->kinds);
 	if (server->lent)
 		fc_loop_drop(server->loop);
 	fc_cond_fini(&server->stopped);
@@ -203,12 +221,38 @@ fc_server_drop(farcall_server *server)
 	fc_server_destroy(server);
 }
 
+/* A lent loop: no thread takes part. */
 static void
-run_until_stopped(farcall_server *server)
+step_until_stopped(farcall_server *server)
 {
 	while (atomic_load(&server->state) != FC_SERVER_STOPPED)
 		fc_loop_turn(server->loop, FC_NEVER);
 	fc_loop_turn(server->loop, 0); /* what was posted before the door closed */
+}
+
+static bool
+has_stopped(void *server)
+{
+	return atomic_load(&((farcall_server *)server)->state) == FC_SERVER_STOPPED;
+}
+
+static void
+run_until_stopped(farcall_server *server)
+{
+	fc_crew_run(server->crew, has_stopped, server);
+	fc_lock(&server->lock);
+	server->over = true;
+	fc_cond_broadcast(&server->stopped);
+	fc_unlock(&server->lock);
+}
+
+/* The calling thread runs a handler of the server, or what else its loop runs. */
+static bool
+inside(const farcall_server *server)
+{
+	return server->loop != NULL &&
+	    (fc_loop_inside(server->loop) ||
+	        (server->crew != NULL && fc_crew_inside(server->crew)));
 }
 
 void
@@ -218,7 +262,7 @@ farcall_server_free(farcall_server *server)
 
 	if (server == NULL || server->nil)
 		return;
-	if (server->loop != NULL && fc_loop_inside(server->loop) && !server->lent) {
+	if (!server->lent && inside(server)) {
 		fc_log(FARCALL_LOG_ERROR, "free server: misuse: inside one of its own handlers");
 		return;
 	}
@@ -228,10 +272,12 @@ farcall_server_free(farcall_server *server)
 	server->has_thread = false;
 	fc_unlock(&server->lock);
 	if (thread)
+		fc_crew_block_begin();
+	if (thread)
 		fc_thread_join(&server->thread);
 	else if (server->lent && !fc_loop_is_guest(server->loop) && !fc_loop_inside(server->loop) &&
 	    atomic_load(&server->state) != FC_SERVER_SETUP)
-		run_until_stopped(server);
+		step_until_stopped(server);
 	fc_server_drop(server);
 }
 
@@ -269,6 +315,16 @@ configure(farcall_server *server)
 	fc_timer_init(&server->grace, fc_server_on_grace);
 }
 
+static farcall_code
+make_crew(farcall_server *server, fc_error *error)
+{
+	const fc_crew_config config = {
+	    .threads = (unsigned)server->handler_threads, .serial = server->serial};
+
+	server->crew = fc_crew_open(server->loop, &config, error);
+	return error->code;
+}
+
 /* From set-up to running; on the thread that will own the loop first, or before it exists. */
 static farcall_code
 begin(farcall_server *server)
@@ -284,7 +340,7 @@ begin(farcall_server *server)
 	if (server->loop == NULL)
 		server->loop = fc_loop_open(NULL, &error);
 	if (server->loop == NULL || fc_endpoints_check(server, &error) != FARCALL_OK ||
-	    fc_routes_make(server, &error) != FARCALL_OK)
+	    make_crew(server, &error) != FARCALL_OK || fc_routes_make(server, &error) != FARCALL_OK)
 		return fc_server_fail(server, &error);
 	configure(server);
 	atomic_store(&server->state, FC_SERVER_RUNNING);
@@ -352,6 +408,7 @@ farcall_server_listen(farcall_server *server)
 	if (code != FARCALL_OK)
 		return code;
 	fc_server_hold(server);
+	fc_crew_block_begin();
 	run_until_stopped(server);
 	code = server->error.code;
 	fc_server_drop(server);
@@ -363,13 +420,13 @@ farcall_server_wait(farcall_server *server)
 {
 	if (server == NULL || server->nil || server->error.code != FARCALL_OK)
 		return farcall_server_code(server);
-	if (server->lent || fc_loop_inside(server->loop) ||
-	    atomic_load(&server->state) == FC_SERVER_SETUP) {
+	if (server->lent || inside(server) || atomic_load(&server->state) == FC_SERVER_SETUP) {
 		fc_log(FARCALL_LOG_ERROR, "wait: misuse: the server has no thread to wait for");
 		return FARCALL_FAILED_PRECONDITION;
 	}
+	fc_crew_block_begin();
 	fc_lock(&server->lock);
-	while (!server->closed)
+	while (!server->over)
 		fc_cond_wait(&server->stopped, &server->lock);
 	fc_unlock(&server->lock);
 	return server->error.code;

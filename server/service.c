@@ -70,6 +70,7 @@ fc_service_free(farcall_service *service)
 {
 	fc_list_each (item, following, &service->allowed)
 		fc_free(FC_CONTAINER(item, fc_name, in_list));
+	fc_free(service->places);
 	fc_free(service->ops);
 	fc_free(service);
 }
@@ -126,6 +127,29 @@ farcall_service_allow_endpoint(farcall_service *service, const char *name)
 	fc_list_append(&service->allowed, &allowed->in_list);
 }
 
+void
+farcall_service_set_blocking(farcall_service *service, const char *method, bool blocking)
+{
+	const farcall_interface *iface;
+
+	if (!may_set(service, "service set blocking"))
+		return;
+	iface = service->iface;
+	for (size_t i = 0; method != NULL && i < iface->n_methods; i++) {
+		if (strcmp(iface->methods[i].name, method) != 0)
+			continue;
+		if (service->places == NULL)
+			service->places = (uint8_t *)fc_calloc(iface->n_methods, 1);
+		if (service->places == NULL)
+			fc_fail_memory(&service->server->error, "set blocking");
+		else
+			service->places[i] = blocking ? FC_WORK_BLOCKS : FC_WORK_STAYS;
+		return;
+	}
+	fc_fail(&service->server->error, FARCALL_NOT_FOUND, FARCALL_CAUSE_NONE,
+	    "set blocking: %s has no method %s", iface->name, method != NULL ? method : "NULL");
+}
+
 /* ---- the table ---- */
 
 static uint64_t
@@ -166,6 +190,23 @@ compare_routes(const void *a, const void *b)
 	return strcmp(((const fc_route *)a)->method->path, ((const fc_route *)b)->method->path);
 }
 
+/* In the order of the services: a route's place among them is its kind's. */
+static void
+add_routes(farcall_server *server, farcall_service *service)
+{
+	for (size_t i = 0; i < service->iface->n_methods; i++) {
+		fc_route *route = &server->routes[server->n_routes];
+		fc_work_place place = FC_WORK_LEARNS;
+
+		if (service->places != NULL)
+			place = (fc_work_place)service->places[i];
+		route->method = &service->iface->methods[i];
+		route->service = service;
+		route->kind = &server->kinds[server->n_routes++];
+		fc_work_kind_init(route->kind, server->crew, route->method->path, place);
+	}
+}
+
 farcall_code
 fc_routes_make(farcall_server *server, fc_error *error)
 {
@@ -181,19 +222,12 @@ fc_routes_make(farcall_server *server, fc_error *error)
 		n += service->iface->n_methods;
 	}
 	server->routes = (fc_route *)fc_calloc(n != 0 ? n : 1, sizeof *server->routes);
-	if (server->routes == NULL)
+	server->kinds = (fc_work_kind *)fc_calloc(n != 0 ? n : 1, sizeof *server->kinds);
+	if (server->routes == NULL || server->kinds == NULL)
 		return fc_fail_memory(error, "start");
 	server->n_routes = 0;
-	fc_list_each (item, following, &server->services) {
-		farcall_service *service = FC_CONTAINER(item, farcall_service, in_server);
-
-		for (size_t i = 0; i < service->iface->n_methods; i++) {
-			fc_route *route = &server->routes[server->n_routes++];
-
-			route->method = &service->iface->methods[i];
-			route->service = service;
-		}
-	}
+	fc_list_each (item, following, &server->services)
+		add_routes(server, FC_CONTAINER(item, farcall_service, in_server));
 	qsort(server->routes, server->n_routes, sizeof *server->routes, compare_routes);
 	return FARCALL_OK;
 }

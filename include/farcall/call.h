@@ -133,6 +133,13 @@ FARCALL_API bool farcall_call_cancelled(const farcall_call *call);
 FARCALL_API void farcall_call_on_cancel(
     farcall_call *call, void (*fn)(farcall_call *call, void *data), void *data);
 
+/* In a handler: what follows may take long (a file, a lock, a sleep), so another thread goes on
+ * with the server's loop from now on. Without it that happens a millisecond later or more; a
+ * blocking call of this library does it by itself. It costs a few microseconds; from then on calls
+ * of this method run on other threads, until they have been quick many times. Nothing happens
+ * elsewhere than in a handler, a second time, in a serial server, or on a lent loop. */
+FARCALL_API void farcall_block_begin(farcall_call *call);
+
 /* Ends a call whose handler returned FARCALL_PENDING; OK sends the reply that the handler was
  * given. Any thread; it may come before the handler has returned, after cancel, after the server is
  * gone. The reply is packed before it returns. A second completion is logged and ignored. */

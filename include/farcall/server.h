@@ -40,6 +40,18 @@ FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t b
  * Default 16 KiB; 1 KiB to 1 MiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
+/* Threads of the server at a time, its loop's own included, so that handlers that block do not hold
+ * it up: started when needed, two as soon as it listens. When all are taken, up to 1,024 calls of
+ * methods known to block wait for one; one more is answered RESOURCE_EXHAUSTED; and a handler that
+ * blocks unexpectedly holds the server up. 1: each handler runs on the loop's thread. Default 64; 1
+ * to 10,000. Without effect on a lent loop. */
+FARCALL_API void farcall_server_set_handler_threads(farcall_server *server, unsigned most);
+
+/* true: handlers never overlap, and all run on the one thread of the server's loop: for code that
+ * is not made for threads. One that blocks holds the server up; one that calls its own server and
+ * waits, waits until its deadline. Default false: handlers overlap, on any threads. */
+FARCALL_API void farcall_server_set_serial(farcall_server *server, bool serial);
+
 /* SIGINT and SIGTERM (Ctrl-C and Ctrl-Break on Windows) stop the server gently, with a grace of 30
  * s; a second one stops it at once. While the server listens; what was there before comes back. */
 FARCALL_API void farcall_server_stop_on_signals(farcall_server *server);
@@ -57,6 +69,13 @@ FARCALL_API void farcall_service_set_max_calls(farcall_service *service, size_t 
 
 /* As farcall_server_set_max_message(), for this service's requests. Default: the server's. */
 FARCALL_API void farcall_service_set_max_message(farcall_service *service, size_t bytes);
+
+/* Declares a method, such as "SayHello", instead of letting the server learn it. true: its handler
+ * blocks, so it always runs on another thread than the loop's. false: it never does (for long), so
+ * it always runs on the loop, and a hitch of the machine is not taken for blocking. NOT_FOUND: the
+ * service has no such method. */
+FARCALL_API void farcall_service_set_blocking(
+    farcall_service *service, const char *method, bool blocking);
 
 /* From the first: the service is reachable only on endpoints so named
  * (farcall_endpoint_set_name()); elsewhere its methods are UNIMPLEMENTED. A name that no endpoint

@@ -5,6 +5,7 @@
 
 #include "runtime/base/bytes.h"
 #include "runtime/base/log.h"
+#include "runtime/loop/crew.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -215,6 +216,15 @@ farcall_call_on_cancel(farcall_call *call, void (*fn)(farcall_call *call, void *
 	fc_spin_unlock(&call->lock);
 	if (already && fn != NULL)
 		fn(call, data);
+}
+
+void
+farcall_block_begin(farcall_call *call)
+{
+	if (call == NULL || !call->ops->server)
+		fc_call_misuse(call, "block begin: not a call that a handler was given");
+	else
+		fc_crew_block_begin();
 }
 
 /* ---- parents and children ---- */

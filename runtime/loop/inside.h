@@ -53,6 +53,21 @@ struct farcall_loop {
 
 uint64_t fc_loop_real_clock(const fc_loop *loop);
 
+/* Around a task that another thread may take the loop from: inside it the thread is not the owner,
+ * so that nothing it calls touches the loop. To be said before it can be taken, and only if it was
+ * not. */
+static inline void
+fc_loop_lend(fc_loop *loop)
+{
+	atomic_store_explicit(&loop->owner, 0, memory_order_relaxed);
+}
+
+static inline void
+fc_loop_lent_back(fc_loop *loop, uintptr_t self)
+{
+	atomic_store_explicit(&loop->owner, self, memory_order_relaxed);
+}
+
 /* Turn: runs what came by mail, what is due and what is ready. False: the loop was taken over. */
 bool fc_loop_work(fc_loop *loop);
 void fc_loop_enter(fc_loop *loop);

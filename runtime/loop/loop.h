@@ -59,10 +59,12 @@ void fc_loop_drop(fc_loop *loop);
 farcall_code fc_loop_failure(const fc_loop *loop, fc_error *error);
 
 /* One turn; waits at most `wait_ns` (FC_NEVER: no limit) for something to do. The caller becomes
- * the owner for its length. Never inside a turn of the same loop. */
-void fc_loop_turn(fc_loop *loop, uint64_t wait_ns);
+ * the owner for its length. Never inside a turn of the same loop. False: the loop was taken from
+ * the caller inside a task; it must not touch the loop any more. */
+bool fc_loop_turn(fc_loop *loop, uint64_t wait_ns);
 
-/* The calling thread is inside a turn of this loop: what it calls may not block. */
+/* The calling thread is inside a turn of this loop: it may touch the loop, and what it calls may
+ * not block. Neither holds inside a handler that a crew watches (crew.h): false there. */
 bool fc_loop_inside(const fc_loop *loop);
 
 /* A loop made of a uv_loop_t: only its program can turn it. */
@@ -84,8 +86,9 @@ uint8_t *fc_loop_scratch(fc_loop *loop);
 /* Runs in this turn (or the next, when none is running), after the poll, first in first out. */
 void fc_loop_ready(fc_loop *loop, fc_task *task);
 
-/* Runs when the ready tasks are done, and between them after 16 of them or 200 µs: connections
- * write then, so that the first reply does not wait for the last. */
+/* Runs when the ready tasks are done, and between them after 16 of them or about 200 µs:
+ * connections write then, so that the first reply does not wait for the last. After a millisecond
+ * of tasks the turn ends, and the next one polls before it goes on with them. */
 void fc_loop_flush_later(fc_loop *loop, fc_task *task);
 
 /* To be said first in a callback of libuv: the poll has returned, so the time is read anew, and
@@ -99,9 +102,10 @@ void fc_loop_keep(fc_loop *loop, bool on);
 /* The calling thread becomes the owner in the middle of a turn whose thread is inside a task, and
  * ends that turn. The other thread, when its task returns, leaves the loop alone; it must not touch
  * the loop inside the task either. The caller sees to it that it was stopped there (by the exchange
- * of a word that the task owns), and that it is not its own turn. Not for a loop made of a
+ * of a word that the task owns), and that it is not its own turn. What waits for a flush is flushed
+ * first: it has waited. False: taken from the caller in its turn. Not for a loop made of a
  * uv_loop_t. */
-void fc_loop_take(fc_loop *loop);
+bool fc_loop_take(fc_loop *loop);
 
 /* In a child made by fork(): parts what is polled from the parent's. To be said before a descriptor
  * of the loop is closed; cheap. A turn says it by itself. */

@@ -15,6 +15,8 @@
 #define TASKS_A_TURN 4096u /* past them the loop polls before it goes on */
 #define TASKS_A_FLUSH 16u
 #define NS_A_FLUSH UINT64_C(200000)
+#define NS_BETWEEN_CLOCKS (NS_A_FLUSH / 8)
+#define NS_A_TURN FC_NS_PER_MS
 #define WAIT_MOST_MS UINT64_C(3600000)
 
 static uintptr_t
@@ -176,31 +178,63 @@ flush(fc_loop *loop)
 		run_next(&all);
 }
 
+/* When a turn looks at the clock. Not after each task: while they are short, after the 1st, 2nd,
+ * 4th and 8th since the last flush. */
+typedef struct pacing {
+	uint64_t end; /* of the turn's tasks; 0: the clock was not read yet */
+	uint64_t flushed;
+	unsigned since,
+	    look; /* tasks since the last flush; the clock is read when they are `look` */
+} pacing;
+
+static void
+flush_at(fc_loop *loop, pacing *pace, uint64_t now)
+{
+	flush(loop);
+	pace->flushed = now;
+	pace->since = 0;
+	pace->look = 1;
+}
+
+/* False: the turn has lasted long enough. */
+static bool
+keep_pace(fc_loop *loop, pacing *pace)
+{
+	uint64_t now = fc_loop_real_clock(loop), passed = now - pace->flushed;
+
+	if (pace->end == 0)
+		pace->end = now + NS_A_TURN;
+	if (now >= pace->end)
+		return false;
+	if (pace->since >= TASKS_A_FLUSH || passed >= NS_A_FLUSH)
+		flush_at(loop, pace, fc_loop_real_clock(loop));
+	else if (passed < NS_BETWEEN_CLOCKS)
+		pace->look = FC_MIN(2 * pace->since, TASKS_A_FLUSH);
+	else
+		pace->look = pace->since + 1;
+	return true;
+}
+
+/* False: the loop was taken over inside a task. */
 static bool
 run_tasks(fc_loop *loop)
 {
-	uint64_t flushed = loop->now;
-	unsigned since = 0;
+	const uintptr_t me = self();
+	pacing pace = {0, loop->now, 0, 1};
 
 	for (unsigned left = TASKS_A_TURN; left > 0; left--) {
 		if (fc_queue_empty(&loop->ready)) {
 			if (fc_queue_empty(&loop->flush))
 				return true;
-			flush(loop);
-			since = 0;
+			flush_at(loop, &pace, pace.flushed);
 			continue;
 		}
 		run_next(&loop->ready);
-		if (!is_owner(loop))
+		if (atomic_load_explicit(&loop->owner, memory_order_relaxed) != me)
 			return false;
-		since++;
-		if (fc_queue_empty(&loop->flush))
-			continue;
-		if (since >= TASKS_A_FLUSH || fc_loop_real_clock(loop) - flushed >= NS_A_FLUSH) {
-			flush(loop);
-			since = 0;
-			flushed = fc_loop_real_clock(loop);
-		}
+		if (++pace.since >= pace.look && !fc_queue_empty(&loop->flush) &&
+		    !keep_pace(loop, &pace))
+			break;
 	}
 	flush(loop);
 	return true;
@@ -330,7 +364,7 @@ turn_virtual(fc_loop *loop, uint64_t wait_ns)
 		loop->clock->now = due;
 }
 
-void
+bool
 fc_loop_turn(fc_loop *loop, uint64_t wait_ns)
 {
 	fc_loop_enter(loop);
@@ -344,14 +378,20 @@ fc_loop_turn(fc_loop *loop, uint64_t wait_ns)
 			uv_run(loop->uv, UV_RUN_NOWAIT);
 	}
 	atomic_store_explicit(&loop->woken, false, memory_order_relaxed);
-	if (fc_loop_work(loop))
-		fc_loop_leave(loop);
+	if (!fc_loop_work(loop))
+		return false;
+	fc_loop_leave(loop);
+	return true;
 }
 
-void
+bool
 fc_loop_take(fc_loop *loop)
 {
 	atomic_store_explicit(&loop->owner, self(), memory_order_relaxed);
-	if (run_tasks(loop))
-		fc_loop_leave(loop);
+	fc_loop_clock(loop);
+	flush(loop);
+	if (!run_tasks(loop))
+		return false;
+	fc_loop_leave(loop);
+	return true;
 }

@@ -31,12 +31,17 @@ static farcall_code
 wait_for_test(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 {
 	test_pair *pair = (test_pair *)farcall_call_self(call);
-	int i = atomic_load(&pair->n_waiting);
+	static atomic_flag lock = ATOMIC_FLAG_INIT; /* handlers overlap */
+	int i;
 
 	*reply = *request;
 	farcall_call_on_cancel(call, count_cancel, &pair->n_cancelled);
+	while (atomic_flag_test_and_set(&lock))
+		;
+	i = atomic_load(&pair->n_waiting);
 	atomic_store(&pair->waiting[i % 64], call);
 	atomic_store(&pair->n_waiting, i + 1);
+	atomic_flag_clear(&lock);
 	return FARCALL_PENDING;
 }
 
