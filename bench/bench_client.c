@@ -155,7 +155,6 @@ run_sync(const char *target)
 
 	while (more(now_ns())) {
 		farcall_call *call = farcall_call_new(channel);
-		farcall_code code;
 		const Bench__EchoMsg *reply = NULL;
 		uint64_t sent = now_ns();
 		farcall_code code;
