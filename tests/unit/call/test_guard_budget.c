@@ -250,6 +250,35 @@ test_bombs(void **state)
 	expect_bomb(&guard__tree__descriptor, BYTES("\x1a\x02\x12\x00"), MOST, no);
 }
 
+/* A type of very many fields must not make each part of few bytes cost very many steps. */
+static void
+test_many_fields(void **state)
+{
+	enum { FIELDS = 4000 };
+	static const char *const units[] = {
+	    "\x0a\x00", "\x12\x00\x80\xfa\x01\x01", "\x0a\x04\x80\xfa\x01\x01"};
+	static const size_t sizes[] = {2, 6, 6};
+	static ProtobufCFieldDescriptor fields[FIELDS];
+	static ProtobufCMessageDescriptor type;
+
+	(void)state;
+	type = guard__empty__descriptor;
+	type.message_init = NULL;
+	type.n_fields = FIELDS;
+	type.fields = fields;
+	for (unsigned i = 0; i < FIELDS; i++) {
+		fields[i].name = "field";
+		fields[i].id = i + 1;
+		fields[i].label = PROTOBUF_C_LABEL_NONE;
+		fields[i].type = i < 2 ? PROTOBUF_C_TYPE_MESSAGE : PROTOBUF_C_TYPE_INT32;
+		fields[i].offset = (unsigned)(sizeof(ProtobufCMessage) + i * 8);
+		fields[i].descriptor = i < 2 ? &type : NULL;
+	}
+	type.sizeof_message = sizeof(ProtobufCMessage) + FIELDS * 8;
+	for (size_t i = 0; i < FC_COUNT(units); i++)
+		expect_bomb(&type, units[i], sizes[i], MOST, FARCALL_OK);
+}
+
 /* What people send must pass by default: 4 MiB in any honest shape. */
 static void
 test_defaults_are_wide(void **state)
@@ -344,6 +373,7 @@ main(void)
 	    clean_test(test_budget_wide),
 	    clean_test(test_budget_arena),
 	    clean_test(test_bombs),
+	    clean_test(test_many_fields),
 	    clean_test(test_defaults_are_wide),
 	    clean_test(test_no_memory),
 	    clean_test(test_arena_caps),
