@@ -256,8 +256,8 @@ test_many_fields(void **state)
 {
 	enum { FIELDS = 4000 };
 	static const char *const units[] = {
-	    "\x0a\x00", "\x12\x00\x80\xfa\x01\x01", "\x0a\x04\x80\xfa\x01\x01"};
-	static const size_t sizes[] = {2, 6, 6};
+	    "\x0a\x00", "\x12\x00\x80\x7d\x01", "\x0a\x03\x80\x7d\x01"}; /* field 2000 */
+	static const size_t sizes[] = {2, 5, 5};
 	static ProtobufCFieldDescriptor fields[FIELDS];
 	static ProtobufCMessageDescriptor type;
 
