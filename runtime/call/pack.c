@@ -60,26 +60,30 @@ fc_size_message(fc_sizer *s, const message_type *message)
 	return size_rest(s, message, message->descriptor->fields, 0);
 }
 
-#define NOT_SIMPLE SIZE_MAX
-
-/* NOT_SIMPLE: needs a call. Strings and messages are simple if there is nothing to pack. */
-static inline size_t
-size_simple(const field_type *field, const uint8_t *at)
+/* Adds the field's size; false: needs a call. Strings and messages are simple if there is nothing
+ * to pack. */
+static inline bool
+add_simple(const field_type *field, const uint8_t *at, size_t *size)
 {
 	ProtobufCType type = field->type;
-	size_t size;
+	size_t length;
 
 	if (FARCALL_UNLIKELY(!fc_pack_is_plain(field)))
-		return NOT_SIMPLE;
+		return false;
 	if (type == PROTOBUF_C_TYPE_BYTES) {
-		memcpy(&size, at, sizeof size);
-		return size != 0 ? fc_size_key(field->id) + fc_size_length(size) : 0;
+		memcpy(&length, at, sizeof length);
+		if (FARCALL_LIKELY(field->id < 16 && length < 0x80))
+			*size += length != 0 ? 2 + length : 0;
+		else
+			*size += length != 0 ? fc_size_key(field->id) + fc_size_length(length) : 0;
+		return true;
 	}
 	if (fc_pack_is_zero(type, at))
-		return 0;
+		return true;
 	if (type == PROTOBUF_C_TYPE_STRING || type == PROTOBUF_C_TYPE_MESSAGE)
-		return NOT_SIMPLE;
-	return fc_size_key(field->id) + fc_size_number(type, at);
+		return false;
+	*size += fc_size_key(field->id) + fc_size_number(type, at);
+	return true;
 }
 
 /* ---- bytes ---- */
@@ -216,11 +220,10 @@ fc_payload_of_message(fc_payload *payload, const message_type *message)
 	payload->pour = fc_pour_message;
 	payload->message = message;
 	for (; field != last; field++) {
-		size_t more = size_simple(field, (const uint8_t *)message + field->offset);
+		const uint8_t *at = (const uint8_t *)message + field->offset;
 
-		if (FARCALL_UNLIKELY(more == NOT_SIMPLE))
+		if (FARCALL_UNLIKELY(!add_simple(field, at, &size)))
 			return finish_size(payload, message, field, size);
-		size += more;
 	}
 	if (FARCALL_UNLIKELY(message->n_unknown_fields != 0))
 		return finish_size(payload, message, field, size);

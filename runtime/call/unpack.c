@@ -211,13 +211,21 @@ has_come(const level *l, size_t i)
 static inline bool
 check_required(unpacker *u, const level *l)
 {
+	const message_type **free = &u->free[((uintptr_t)l->type >> 5) % FC_FREE_TYPES];
 	const field_type *field = l->type->fields;
+	bool none = true;
 
+	if (*free == l->type)
+		return true;
 	for (unsigned i = 0; i < l->type->n_fields; i++, field++) {
-		if (FARCALL_UNLIKELY(field->label == PROTOBUF_C_LABEL_REQUIRED) &&
-		    field->default_value == NULL && !has_come(l, i))
+		if (FARCALL_LIKELY(field->label != PROTOBUF_C_LABEL_REQUIRED))
+			continue;
+		none = false;
+		if (field->default_value == NULL && !has_come(l, i))
 			return fc_unpack_bad(u, l, field, "required, but missing") != NULL;
 	}
+	if (none)
+		*free = l->type;
 	return true;
 }
 
