@@ -157,9 +157,11 @@ run_sync(const char *target)
 		farcall_call *call = farcall_call_new(channel);
 		const Bench__EchoMsg *reply = NULL;
 		uint64_t sent = now_ns();
+		farcall_code code;
 
 		meter.begun++;
-		finished(call, bench_echo_service_echo(call, &request, &reply), reply, sent);
+		code = bench_echo_service_echo(call, &request, &reply);
+		finished(call, code, reply, sent);
 		farcall_call_free(call);
 	}
 	farcall_channel_close(channel);

@@ -2,8 +2,8 @@
  * attempt.c: a call's stream on a line, and what the engine tells of it. Everything that arrives is
  * copied or unpacked inside the event, into the call's own memory.
  *
- * A call that the server surely has not seen is tried again, once; after the response's head it is
- * committed and never tried again.
+ * A call that the server surely has not seen is tried again: once; if nothing of it has left, as
+ * often as it takes. After the response's head it is committed and never tried again.
  */
 #include "client/internal.h"
 
@@ -215,6 +215,13 @@ fail_by_abort(fc_client_call *call, const fc_abort *abort)
 	fc_call_end_with(call, abort->code, abort->cause, text);
 }
 
+/* What never left is as good as not begun; what left but was surely not seen goes once more. */
+static bool
+may_try_again(const fc_client_call *call, const fc_abort *abort)
+{
+	return !call->committed && abort->unseen && (abort->unsent || !call->retried);
+}
+
 static void
 on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 {
@@ -224,8 +231,8 @@ on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 	fc_attempt_drop(call, FARCALL_OK);
 	if (is_about_time(call, abort->code)) {
 		fc_call_end_late(call);
-	} else if (abort->unseen && !call->committed && !call->retried) {
-		call->retried = true;
+	} else if (may_try_again(call, abort)) {
+		call->retried = call->retried || !abort->unsent;
 		call->sending = false;
 		fc_picker_again(call->channel, call);
 	} else {

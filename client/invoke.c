@@ -160,6 +160,18 @@ open_call(farcall_call *base, const farcall_method *method, const ProtobufCMessa
 	return call;
 }
 
+/* false: the call has failed. */
+static bool
+set_payload(farcall_call *base, fc_payload *payload, const ProtobufCMessage *request)
+{
+	static const char why[] = "request: nested too deep";
+
+	if (fc_payload_of_message(payload, request))
+		return true;
+	fc_call_settle(base, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT, why, sizeof why - 1);
+	return false;
+}
+
 /* There is no owner to end it: it never began. */
 static void
 end_unbegun(fc_client_call *call, const fc_error *error)
@@ -185,7 +197,7 @@ farcall_call_invoke(farcall_call *base, const farcall_method *method,
 	fc_error_clear(&error);
 	fc_refs_hold(&base->refs);
 	if (base->code == FARCALL_OK)
-		fc_payload_of_message(&call->payload, request);
+		set_payload(base, &call->payload, request);
 	if (base->code != FARCALL_OK ||
 	    fc_drive(call->channel, &call->waiter, &error) != FARCALL_OK)
 		end_unbegun(call, &error);
@@ -204,7 +216,8 @@ pack(fc_client_call *call, const ProtobufCMessage *request)
 	fc_payload payload;
 	uint8_t *to;
 
-	fc_payload_of_message(&payload, request);
+	if (!set_payload(base, &payload, request))
+		return;
 	call->packed = fc_pool_get(&call->channel->pool, sizeof(fc_block) + payload.size);
 	if (call->packed == NULL) {
 		fc_call_settle(base, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,

@@ -193,6 +193,8 @@ fc_reply_failure(fc_server_call *call, farcall_code code, farcall_cause cause, c
 	fc_reply_lost(call);
 }
 
+#define TOO_DEEP "the reply is nested deeper than %d"
+
 static void
 send_success(fc_server_call *call)
 {
@@ -202,10 +204,13 @@ send_success(fc_server_call *call)
 	fc_payload payload;
 	char text[80];
 
-	if (call->packed != NULL)
+	if (call->packed != NULL) {
 		fc_payload_of_bytes(&payload, &call->packed_text);
-	else
-		fc_payload_of_message(&payload, call->reply);
+	} else if (!fc_payload_of_message(&payload, call->reply)) {
+		snprintf(text, sizeof text, TOO_DEEP, FC_MARSHAL_DEPTH);
+		send_failure(call, FARCALL_INTERNAL, text);
+		return;
+	}
 	if (payload.size > INT32_MAX) {
 		snprintf(text, sizeof text, "the reply of %zu bytes is larger than %d",
 		    payload.size, INT32_MAX);
@@ -252,17 +257,19 @@ fc_reply(fc_server_call *call, farcall_code code)
 static farcall_code
 pack(fc_server_call *call, const ProtobufCMessage *reply)
 {
-	size_t size = protobuf_c_message_get_packed_size(reply);
+	fc_payload payload;
 
-	call->packed = size <= INT32_MAX
-	    ? fc_pool_get(call->conn->server->config.pool, sizeof(fc_block) + size)
+	if (!fc_payload_of_message(&payload, reply))
+		return farcall_call_fail(&call->call, FARCALL_INTERNAL, TOO_DEEP, FC_MARSHAL_DEPTH);
+	call->packed = payload.size <= INT32_MAX
+	    ? fc_pool_get(call->conn->server->config.pool, sizeof(fc_block) + payload.size)
 	    : NULL;
 	if (call->packed == NULL)
 		return farcall_call_fail(&call->call, FARCALL_RESOURCE_EXHAUSTED,
-		    "no memory for the reply of %zu bytes", size);
+		    "no memory for the reply of %zu bytes", payload.size);
 	call->packed_text.at = (const char *)(call->packed + 1);
-	call->packed_text.size = size;
-	protobuf_c_message_pack(reply, (uint8_t *)(call->packed + 1));
+	call->packed_text.size = payload.size;
+	payload.flat(&payload, (uint8_t *)(call->packed + 1));
 	return FARCALL_OK;
 }
 

@@ -82,6 +82,7 @@ typedef struct fc_abort {
 	farcall_cause cause;
 	const char *text; /* NUL at the end */
 	bool unseen;      /* client: the server's application surely never saw this call */
+	bool unsent;      /* client: nor has any of it left: the connection was lost before */
 } fc_abort;
 
 /* A message about to be sent. The engine first asks for `flat` when the whole of it fits one frame

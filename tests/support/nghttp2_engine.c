@@ -86,7 +86,7 @@ ng_reset(stream *s, uint32_t code)
 void
 ng_raise_abort(stream *s, farcall_code code, farcall_cause cause, const char *text, bool unseen)
 {
-	fc_abort abort_event = {code, cause, text, unseen};
+	fc_abort abort_event = {code, cause, text, unseen, false};
 
 	if (!s->held || s->over)
 		return;

@@ -374,6 +374,19 @@ SERVER(a_block_of_64_kib_and_one)
 	    "or 65536 bytes\"\n");
 }
 
+SERVER(a_block_without_a_byte)
+{
+	wire_greeting(w);
+	wire_frame(w, FC_H2_HEADERS, FC_H2_END_STREAM, 1, "", 0);
+	wire_frame(w, FC_H2_CONTINUATION, 0, 1, "", 0);
+	wire_frame(w, FC_H2_CONTINUATION, FC_H2_END_HEADERS, 1, "", 0);
+	wire_says(w, "RST 1 PROTOCOL_ERROR\n");
+	wire_frame(w, FC_H2_HEADERS, FC_H2_END_STREAM | FC_H2_END_HEADERS, 3, "", 0);
+	wire_says(w, "RST 3 PROTOCOL_ERROR\n");
+	wire_sees(w, "");
+	assert_false(wire_is_dead(w));
+}
+
 SERVER(another_frame_inside_a_block)
 {
 	wire_greeting(w);
@@ -445,6 +458,7 @@ main(void)
 	    clean_test(a_block_of_nine_continuations),
 	    clean_test(a_block_of_64_kib),
 	    clean_test(a_block_of_64_kib_and_one),
+	    clean_test(a_block_without_a_byte),
 	    clean_test(another_frame_inside_a_block),
 	    clean_test(data_inside_a_block),
 	    clean_test(headers_inside_a_block),

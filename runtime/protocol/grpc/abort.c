@@ -36,6 +36,7 @@ fc_grpc_reset(fc_h2 *c, fc_h2_stream *s, uint32_t code)
 	abort.code = client ? fc_grpc_code_of_reset(code) : FARCALL_CANCELLED;
 	abort.cause = cause_of_reset(code);
 	abort.unseen = client && code == FC_H2_REFUSED_STREAM;
+	abort.unsent = false;
 	fc_fail(&text, abort.code, abort.cause, "the %s reset the stream: %s",
 	    client ? "server" : "client", fc_h2_code_name(code));
 	abort.text = text.text;
@@ -45,8 +46,11 @@ fc_grpc_reset(fc_h2 *c, fc_h2_stream *s, uint32_t code)
 void
 fc_grpc_lost(fc_h2 *c, fc_h2_stream *s, const fc_error *why, bool unseen)
 {
-	fc_abort abort = {
-	    c->config.client ? why->code : FARCALL_CANCELLED, why->cause, why->text, unseen};
+	fc_abort abort = {.code = c->config.client ? why->code : FARCALL_CANCELLED,
+	    .cause = why->cause,
+	    .text = why->text,
+	    .unseen = unseen,
+	    .unsent = unseen};
 
 	fc_h2_abort_event(c, s, &abort);
 }
@@ -72,7 +76,7 @@ fc_grpc_fail(
     fc_h2 *c, fc_h2_stream *s, farcall_code code, farcall_cause cause, const char *format, ...)
 {
 	fc_error error;
-	fc_abort abort = {code, cause, error.text, false};
+	fc_abort abort = {code, cause, error.text, false, false};
 	va_list arguments;
 
 	fc_error_clear(&error);

@@ -88,6 +88,24 @@ fc_text_of(const char *text)
 	return t;
 }
 
+/* pour.c: a message in as many frames as it needs, and what has no room kept. */
+fc_send fc_grpc_pour(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last);
+
+/* What stands before each message. */
+static inline void
+fc_grpc_put_prefix(uint8_t *at, size_t size)
+{
+	at[0] = 0; /* not compressed */
+	fc_put32(at + 1, (uint32_t)size);
+}
+
+/* Nobody is to be served before. */
+static inline bool
+fc_grpc_may_frame(const fc_h2 *c, const fc_h2_stream *s)
+{
+	return s->pending.size == 0 && fc_list_empty(&c->ready) && c->out.size < FC_H2_OUTPUT_MOST;
+}
+
 /* ---- downward: the engine's table ---- */
 
 fc_stream *fc_grpc_open(fc_engine *c, const fc_request *request, void *user);

@@ -1,7 +1,6 @@
 /*
  * send.c: what an owner sends but tails. A message that fits one frame and the windows is written
- * straight into the output, once; a larger one is poured straight into DATA frames; what the
- * windows or the output's room do not allow is kept with the stream, which then waits (windows.c).
+ * straight into the output, once; for others see pour.c.
  */
 #include "runtime/protocol/grpc/grpc.h"
 
@@ -16,13 +15,6 @@ own(fc_stream *stream)
 	return (fc_h2_stream *)(void *)stream;
 }
 
-static void
-put_prefix(uint8_t *at, size_t size)
-{
-	at[0] = 0; /* not compressed */
-	fc_put32(at + 1, (uint32_t)size);
-}
-
 /* ---- messages ---- */
 
 /* It fits one frame, the windows and the output. */
@@ -35,7 +27,7 @@ send_flat(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
 	if (at == NULL)
 		return FC_SEND_NO_MEMORY;
 	fc_h2_put_head(at, (uint32_t)size, FC_H2_DATA, last ? FC_H2_END_STREAM : 0, s->id);
-	put_prefix(at + FC_H2_HEAD, payload->size);
+	fc_grpc_put_prefix(at + FC_H2_HEAD, payload->size);
 	payload->flat(payload, at + FC_H2_HEAD + FC_GRPC_PREFIX);
 	fc_h2_out_add(c, FC_H2_HEAD + size);
 	s->send_window -= (int32_t)size;
@@ -44,104 +36,6 @@ send_flat(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
 	if (last)
 		fc_h2_local_ended(c, s);
 	return FC_SEND_OK;
-}
-
-/* Writes frames' heads between the bytes that are poured into it. */
-typedef struct frame_sink {
-	fc_sink sink;
-	fc_h2 *c;
-	fc_h2_stream *s;
-	size_t to_frame;   /* bytes still to go into frames; the rest is kept */
-	size_t frame_left; /* of the frame begun */
-	bool end, failed;
-} frame_sink;
-
-static bool
-begin_frame(frame_sink *to)
-{
-	size_t size = FC_MIN(to->to_frame, FC_H2_FRAME_SIZE);
-	uint8_t *at = fc_h2_out_reserve(to->c, FC_H2_HEAD);
-
-	if (at == NULL)
-		return false;
-	fc_h2_put_head(at, (uint32_t)size, FC_H2_DATA,
-	    to->end && size == to->to_frame ? FC_H2_END_STREAM : 0, to->s->id);
-	fc_h2_out_add(to->c, FC_H2_HEAD);
-	to->frame_left = size;
-	to->c->work++;
-	return true;
-}
-
-static void
-add_to_frames(fc_sink *sink, const uint8_t *bytes, size_t size)
-{
-	frame_sink *to = (frame_sink *)(void *)sink;
-
-	while (size != 0 && !to->failed && to->to_frame != 0) {
-		size_t n;
-
-		if (to->frame_left == 0 && !begin_frame(to)) {
-			to->failed = true;
-			return;
-		}
-		n = FC_MIN(size, to->frame_left);
-		to->failed = !fc_chain_append(&to->c->out, bytes, n);
-		to->frame_left -= n;
-		to->to_frame -= n;
-		bytes += n;
-		size -= n;
-	}
-	if (size != 0 && !to->failed)
-		to->failed = !fc_chain_append(&to->s->pending, bytes, size);
-}
-
-/* Nobody is to be served before. */
-static inline bool
-may_frame(const fc_h2 *c, const fc_h2_stream *s)
-{
-	return s->pending.size == 0 && fc_list_empty(&c->ready) && c->out.size < FC_H2_OUTPUT_MOST;
-}
-
-/* How many of `size` bytes may be framed now. */
-static size_t
-room_now(const fc_h2 *c, const fc_h2_stream *s, size_t size)
-{
-	int32_t window = FC_MIN(c->send_window, s->send_window);
-
-	if (window <= 0 || !may_frame(c, s))
-		return 0;
-	size = FC_MIN(size, (size_t)window);
-	return FC_MIN(size, FC_H2_OUTPUT_MOST - c->out.size);
-}
-
-static fc_send
-send_poured(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
-{
-	size_t size = FC_GRPC_PREFIX + payload->size, now = room_now(c, s, size);
-	fc_chain_mark out = fc_chain_tell(&c->out), pending = fc_chain_tell(&s->pending);
-	frame_sink to = {{add_to_frames}, c, s, now, 0, last && now == size, false};
-	uint8_t prefix[FC_GRPC_PREFIX];
-
-	put_prefix(prefix, payload->size);
-	to.sink.add(&to.sink, prefix, sizeof prefix);
-	payload->pour(payload, &to.sink);
-	if (to.failed) {
-		fc_chain_cut(&c->out, out);
-		fc_chain_cut(&s->pending, pending);
-		return FC_SEND_NO_MEMORY;
-	}
-	s->send_window -= (int32_t)now;
-	c->send_window -= (int32_t)now;
-	if (now == size) {
-		if (last)
-			fc_h2_local_ended(c, s);
-		return FC_SEND_OK;
-	}
-	s->flags |= FC_STREAM_SENT_DUE | (last ? FC_STREAM_END_QUEUED : 0);
-	if ((s->flags & FC_STREAM_READY) == 0)
-		fc_list_remove(&s->wait); /* from `sent` */
-	fc_h2_wait(c, s);
-	return FC_SEND_WAITING;
 }
 
 fc_send
@@ -158,9 +52,9 @@ fc_grpc_send_message(fc_engine *c, fc_stream *stream, const fc_payload *payload,
 	    !fc_grpc_put_response(c, s, 0, NULL))
 		return FC_SEND_NO_MEMORY;
 	if (FARCALL_LIKELY(size <= FC_H2_FRAME_SIZE && (int32_t)size <= c->send_window &&
-	        (int32_t)size <= s->send_window && may_frame(c, s)))
+	        (int32_t)size <= s->send_window && fc_grpc_may_frame(c, s)))
 		return send_flat(c, s, payload, last);
-	return send_poured(c, s, payload, last);
+	return fc_grpc_pour(c, s, payload, last);
 }
 
 fc_send

@@ -169,6 +169,9 @@ fc_h2_continuation(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload)
 	}
 	if ((frame->flags & FC_H2_END_HEADERS) == 0)
 		return;
-	block_done(c, c->block.data + c->block.from, fc_buf_size(&c->block));
+	if (fc_buf_size(&c->block) == 0)
+		block_done(c, payload, 0); /* no part had a byte */
+	else
+		block_done(c, c->block.data + c->block.from, fc_buf_size(&c->block));
 	fc_buf_fini(&c->block);
 }

@@ -212,7 +212,7 @@ void
 fc_h2_stream_fail(fc_h2 *c, fc_h2_stream *s, fc_h2_code h2, const char *text)
 {
 	fc_abort abort = {c->config.client ? FARCALL_INTERNAL : FARCALL_CANCELLED,
-	    FARCALL_CAUSE_PROTOCOL, text, false};
+	    FARCALL_CAUSE_PROTOCOL, text, false, false};
 
 	if (!c->config.client && !fc_h2_count_reset(c))
 		return;

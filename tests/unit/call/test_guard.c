@@ -114,10 +114,8 @@ static const refusal refusals[] = {
     {&guard__empty__descriptor, BYTES("\x0b\x00\x0c"), "guard.Empty: field number 0 at byte 1"},
     {&guard__tree__descriptor, BYTES("\x1a\x01\x53\x54"), "guard.Tree.only: group 10 has no end"},
     /* singular messages given twice, in a message and in a oneof; scalars: the last one counts */
-    {&guard__tree__descriptor, BYTES("\x1a\x00\x1a\x00"),
-        "guard.Tree.only: a second one at byte 2"},
-    {&guard__choice__descriptor, BYTES("\x22\x00\x08\x01\x22\x00"),
-        "guard.Choice.tree: a second one at byte 4"},
+    {&guard__tree__descriptor, BYTES("\x1a\x00\x1a\x00"), NULL},
+    {&guard__choice__descriptor, BYTES("\x22\x00\x08\x01\x22\x00"), NULL},
     {&guard__choice__descriptor, BYTES("\x22\x00\x08\x01\x12\x01x\x12\x02yz\x28\x01"), NULL},
     {&guard__tree__descriptor, BYTES("\x08\x01\x08\x02"), NULL},
     /* required */
@@ -126,6 +124,8 @@ static const refusal refusals[] = {
     {&guard2__need__descriptor, BYTES("\x12\x01x"), "guard2.Need.id: required, but missing"},
     {&guard2__need__descriptor, BYTES("\x08\x01\x12\x01x\x1a\x02\x08\x01"),
         "guard2.Need.next.name: required, but missing"},
+    {&guard2__need__descriptor, BYTES("\x08\x01\x12\x01x\x1a\x02\x08\x01\x1a\x03\x12\x01x"),
+        "guard2.Need.next.name: required, but missing"}, /* in each part */
     {&guard2__wide__descriptor, BYTES("\x90\x08\x01"), NULL},
     {&guard2__wide__descriptor, BYTES("\x08\x01"), "guard2.Wide.last: required, but missing"},
     {&guard2__wide__descriptor, BYTES("\x90\x08\x01\x9a\x08\x03\x90\x08\x01\x9a\x08\x00"),

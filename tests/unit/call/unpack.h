@@ -6,7 +6,7 @@
 
 #include "tests/support/test.h"
 
-#include "runtime/call/guard.h"
+#include "runtime/call/marshal.h"
 #include "tests/unit/call/guard_test.pb-c.h"
 #include "tests/unit/call/guard_test2.pb-c.h"
 #include "tests/unit/call/wire.h"
@@ -25,10 +25,9 @@ typedef struct outcome {
 	fc_error error;
 	farcall_code code;
 	ProtobufCMessage *message;
-	fc_guarded guarded;
 } outcome;
 
-/* Guards and unpacks; finish() ends it. */
+/* finish() ends it. */
 static inline outcome *
 unpack_limited(const ProtobufCMessageDescriptor *type, const void *bytes, size_t size,
     const fc_guard_limits *limits, size_t most)

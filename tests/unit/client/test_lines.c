@@ -4,6 +4,8 @@
  */
 #include "tests/unit/client/attempts.h"
 
+#include "runtime/base/alloc.h"
+
 /* ---- connecting ---- */
 
 static void
@@ -252,6 +254,153 @@ a_server_that_serves_nothing_is_backed_off(void **state)
 	end(&f);
 }
 
+/* A pipe that takes its first write, the client's preface, and then breaks at the next. */
+typedef struct stalling {
+	fc_pipe pipe; /* first */
+	fc_pipe *lower;
+	fc_loop *loop;
+	fc_task breaks;
+	int writes;
+} stalling;
+
+static int n_to_break; /* so many pipes; the others are whole */
+
+static size_t
+stall_write(fc_pipe *pipe, const fc_piece *pieces, size_t n)
+{
+	stalling *s = (stalling *)pipe;
+
+	if (s->writes++ == 0 || n_to_break == 0)
+		return s->lower->ops->write(s->lower, pieces, n);
+	n_to_break--;
+	fc_loop_ready(s->loop, &s->breaks);
+	return 0;
+}
+
+static void
+break_pipe(fc_task *task)
+{
+	stalling *s = FC_CONTAINER(task, stalling, breaks);
+	fc_error error;
+
+	fc_error_clear(&error);
+	fc_fail(&error, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_RESET, "reset");
+	s->pipe.events->on_lost(s->pipe.owner, &error);
+}
+
+static void
+stall_read(fc_pipe *pipe, bool on)
+{
+	((stalling *)pipe)->lower->ops->read(((stalling *)pipe)->lower, on);
+}
+
+static void
+stall_shutdown(fc_pipe *pipe)
+{
+	((stalling *)pipe)->lower->ops->shutdown(((stalling *)pipe)->lower);
+}
+
+static void
+stall_close(fc_pipe *pipe)
+{
+	((stalling *)pipe)->lower->ops->close(((stalling *)pipe)->lower);
+	fc_free(pipe);
+}
+
+static void
+stall_peer(const fc_pipe *pipe, fc_peer *peer)
+{
+	const fc_pipe *lower = ((const stalling *)pipe)->lower;
+
+	lower->ops->peer(lower, peer);
+}
+
+static void
+up_open(void *owner)
+{
+	stalling *s = (stalling *)owner;
+
+	s->pipe.events->on_open(s->pipe.owner);
+}
+
+static void
+up_bytes(void *owner, const uint8_t *bytes, size_t size)
+{
+	stalling *s = (stalling *)owner;
+
+	s->pipe.events->on_bytes(s->pipe.owner, bytes, size);
+}
+
+static void
+up_end(void *owner)
+{
+	stalling *s = (stalling *)owner;
+
+	s->pipe.events->on_end(s->pipe.owner);
+}
+
+static void
+up_writable(void *owner)
+{
+	stalling *s = (stalling *)owner;
+
+	s->pipe.events->on_writable(s->pipe.owner);
+}
+
+static void
+up_lost(void *owner, const fc_error *why)
+{
+	stalling *s = (stalling *)owner;
+
+	s->pipe.events->on_lost(s->pipe.owner, why);
+}
+
+static fc_pipe *
+stall_wrap(fc_loop *loop, fc_pipe *lower, bool client, void *data)
+{
+	static const fc_pipe_ops ops = {
+	    "stall", stall_write, stall_read, stall_shutdown, stall_close, stall_peer};
+	static const fc_pipe_events events = {up_open, up_bytes, up_end, up_writable, up_lost};
+	stalling *s;
+
+	(void)data;
+	if (!client)
+		return lower;
+	s = (stalling *)fc_calloc(1, sizeof *s);
+	s->pipe.ops = &ops;
+	s->lower = lower;
+	s->loop = loop;
+	s->breaks.run = break_pipe;
+	lower->events = &events;
+	lower->owner = s;
+	return &s->pipe;
+}
+
+/* However often: a call of which nothing has left is as good as not begun. */
+static void
+what_never_left_is_tried_until_it_leaves(void **state)
+{
+	fixture f;
+	outcome to;
+	farcall_call *call;
+
+	(void)state;
+	fc_pipe_set_wrap(stall_wrap, NULL);
+	begin(&f);
+	f.server.on_complete = echo_nothing;
+	n_to_break = 5;
+	call = start_async(&f, 60000, true, &to);
+	while (to.times == 0)
+		fc_loop_turn(f.loop, FC_NEVER);
+	assert_int_equal(n_to_break, 0);
+	assert_int_equal(to.code, FARCALL_OK);
+	assert_int_equal(f.server.n_conns, 6);
+	assert_int_equal(f.server.n_requests, 1);
+	farcall_call_free(call);
+	end(&f);
+	fc_pipe_set_wrap(NULL, NULL);
+}
+
 static void
 kill_it(tiny_call *call)
 {
@@ -353,6 +502,7 @@ main(void)
 	    clean_test(what_was_not_seen_is_tried_again_once),
 	    clean_test(a_goaway_sends_what_it_has_not_seen_elsewhere),
 	    clean_test(a_server_that_serves_nothing_is_backed_off),
+	    clean_test(what_never_left_is_tried_until_it_leaves),
 	    clean_test(what_may_have_been_seen_is_not_repeated),
 	    clean_test(a_child_has_its_parents_deadline_and_fate),
 	    clean_test(a_child_that_ends_first_leaves_its_parent_alone),
