@@ -26,7 +26,7 @@ const void *
 fc_dispatch_lookup(void *owner, const char *path, size_t size)
 {
 	const fc_server_conn *conn = conn_of(owner);
-	const fc_route *route = fc_routes_find(conn->server, path, size);
+	const fc_route *route = fc_routes_find(conn->home, path, size);
 
 	if (route == NULL || (route->service->endpoints >> conn->endpoint->index & 1) == 0)
 		return NULL;
@@ -56,15 +56,16 @@ refuse_path(fc_server_conn *conn, fc_stream *stream, const fc_head *head)
 	refuse(conn, stream, FARCALL_UNIMPLEMENTED, text);
 }
 
-/* NULL: there is room for one more call; else what is exhausted. */
+/* NULL: there was room for one more call, and it is taken; else what is exhausted. */
 static const char *
-overloaded(const farcall_server *server, const farcall_service *service)
+overloaded(fc_server_loop *at, farcall_service *service)
 {
-	if (server->n_calls >= server->max_calls)
+	if (!fc_quota_take(&at->server->calls, at->index))
 		return "the server has reached its limit of calls";
-	if (service->max_calls != 0 && service->n_calls >= service->max_calls)
-		return "the service has reached its limit of calls";
-	return NULL;
+	if (service->max_calls == 0 || fc_quota_take(&service->calls, at->index))
+		return NULL;
+	fc_quota_give(&at->server->calls, at->index);
+	return "the service has reached its limit of calls";
 }
 
 /* ---- a call arrives ---- */
@@ -81,7 +82,7 @@ void
 fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 {
 	fc_server_conn *conn = conn_of(owner);
-	farcall_server *server = conn->server;
+	fc_server_loop *at = conn->home;
 	const fc_route *route = (const fc_route *)head->method;
 	fc_server_call *call;
 	const char *why;
@@ -90,7 +91,7 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 		refuse_path(conn, stream, head);
 		return;
 	}
-	why = overloaded(server, route->service);
+	why = overloaded(at, route->service);
 	call = why == NULL ? fc_server_call_new(conn, route) : NULL;
 	if (call == NULL) {
 		refuse(
@@ -103,9 +104,9 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 	stream->user = call;
 	stream->max_message = route->service->max_message;
 	if (head->timeout_ns != FC_NEVER) {
-		call->call.deadline = deadline_of(server->loop, head->timeout_ns);
-		fc_list_append(&server->fresh, &call->in_fresh);
-		fc_loop_flush_later(server->loop, &server->arm);
+		call->call.deadline = deadline_of(at->loop, head->timeout_ns);
+		fc_list_append(&at->fresh, &call->in_fresh);
+		fc_loop_flush_later(at->loop, &at->arm);
 	}
 	if (!fc_metadata_receive_shared(&conn->memo, &call->call.received, &call->shared,
 	        &call->call.kept, head->n_metadata, head->metadata))
@@ -289,14 +290,14 @@ on_deadline(fc_timer *timer)
 void
 fc_dispatch_arm(fc_task *task)
 {
-	farcall_server *server = FC_CONTAINER(task, farcall_server, arm);
+	fc_server_loop *at = FC_CONTAINER(task, fc_server_loop, arm);
 	fc_list *item;
 
-	while ((item = fc_list_pop(&server->fresh)) != NULL) {
+	while ((item = fc_list_pop(&at->fresh)) != NULL) {
 		fc_server_call *call = FC_CONTAINER(item, fc_server_call, in_fresh);
 
 		fc_timer_init(&call->deadline, on_deadline);
-		if (!fc_timer_start(server->loop, &call->deadline, call->call.deadline))
+		if (!fc_timer_start(at->loop, &call->deadline, call->call.deadline))
 			fc_reply_end(
 			    call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the call's deadline");
 	}

@@ -189,9 +189,9 @@ fc_endpoints_start(farcall_server *server, fc_error *error)
 void
 fc_endpoints_pause(farcall_server *server, bool pause)
 {
-	if (server->paused == pause)
+	if (atomic_load(&server->paused) == pause)
 		return;
-	server->paused = pause;
+	atomic_store(&server->paused, pause);
 	fc_list_each (item, following, &server->endpoints) {
 		farcall_endpoint *endpoint = FC_CONTAINER(item, farcall_endpoint, in_server);
 

@@ -1,7 +1,7 @@
 /*
- * internal.h: the server's room. A server has two parts in one object: what the program sets up,
- * and what the owner of its loop runs. References keep it: the program's handle, each connection,
- * and the loop's thread; a pending call keeps its connection.
+ * internal.h: the server's room. A server has what the program sets up, and its loops, one or
+ * more, each with its own connections, calls and threads. References keep it: the program's handle,
+ * each connection, and the first loop's thread; a pending call keeps its connection.
  */
 #ifndef FC_SERVER_INTERNAL_H
 #define FC_SERVER_INTERNAL_H
@@ -16,12 +16,14 @@
 #include "runtime/loop/signals.h"
 #include "runtime/loop/thread.h"
 #include "runtime/transport/registry.h"
+#include "server/quota.h"
 
 #include <farcall/server.h>
 
 #define FC_SERVER_SIGNAL_GRACE_MS 30000
 #define FC_SERVER_ENDPOINTS_MOST 64
-#define FC_SERVER_KEEP_CALLS 1024 /* call objects kept for the next calls */
+#define FC_SERVER_LOOPS_MOST 256
+#define FC_SERVER_KEEP_CALLS 1024 /* call objects that a loop keeps for the next calls */
 
 /* Where the task that stops is. A server that ends while the task is in the mail is freed by the
  * task. */
@@ -43,7 +45,7 @@ struct farcall_service {
 	void *self;
 	size_t max_calls, max_message; /* 0: the server's */
 	uint8_t *places;               /* fc_work_place of each method; NULL: none was declared */
-	size_t n_calls;                /* loop's owner */
+	fc_quota calls;                /* if it has a limit of its own; from start on */
 	fc_list allowed;               /* fc_name; empty: every endpoint */
 	uint64_t endpoints; /* bit i: reachable at the endpoint with index i; from start on */
 };
@@ -81,6 +83,45 @@ typedef struct fc_route {
 	fc_work_kind *kind;
 } fc_route;
 
+/* One of a server's loops. Its connections stay with it, and all that hangs on them. The first one
+ * also accepts, renews records and hears of signals; the others run on threads of the server. */
+typedef struct fc_server_loop {
+	/* constant */
+	farcall_server *server;
+	unsigned index;
+	fc_loop *loop;
+	fc_crew *crew; /* who runs handlers */
+	fc_engine_config config;
+	fc_route *routes; /* sorted by path */
+	size_t n_routes;
+	fc_work_kind *kinds; /* of the routes */
+	fc_thread thread;    /* not the first one's */
+
+	/* the loop's owner */
+	fc_server_state state; /* never SETUP */
+	fc_list conns;
+	fc_list fresh;  /* calls whose deadline is not watched yet */
+	fc_task arm;    /* watches them at the end of the turn */
+	fc_timer grace; /* after stop */
+
+	/* free call objects, under `calls_lock` */
+	fc_spin calls_lock;
+	struct fc_server_call *free_calls;
+	size_t n_free_calls;
+
+	/* any thread */
+	atomic_size_t n_conns; /* the first loop adds, this one takes away */
+	atomic_bool told;      /* `stop` is in the mail */
+	fc_task stop;
+	fc_task gone; /* in the first loop's mail: this one has stopped */
+
+	/* under `lock` */
+	fc_mutex lock;
+	bool closed; /* nothing may be posted to the loop any more */
+
+	char apart[64]; /* from what another loop writes */
+} fc_server_loop;
+
 struct farcall_server {
 	fc_refs refs;
 	bool nil; /* the shared object that stands for "out of memory" */
@@ -93,30 +134,24 @@ struct farcall_server {
 	bool lent; /* the loop is the program's */
 	fc_list services, endpoints, registries;
 	unsigned n_endpoints;
-	fc_loop *loop;
-	fc_crew *crew; /* who runs handlers */
+	size_t n_loops;
+	fc_loop *loop; /* the first one's */
 
-	/* the loop's owner, from start on */
-	fc_engine_config config;
-	fc_route *routes; /* sorted by path */
-	size_t n_routes;
-	fc_work_kind *kinds; /* of the routes */
-	fc_list conns;
-	size_t n_conns, n_calls;
-	bool paused; /* accepting, for max_connections */
+	/* constant from start on */
+	fc_server_loop **loops;
+	unsigned n_up; /* those that run: all, unless start has failed */
+	fc_quota calls;
+
+	/* the first loop's owner, from start on */
 	fc_list published;
-	fc_list fresh;    /* calls whose deadline is not watched yet */
-	fc_task arm;      /* watches them at the end of the turn */
 	fc_timer renewal; /* of the records */
-	fc_timer grace;   /* after stop */
 	fc_signals signals;
-
-	/* free call objects, under `calls_lock` */
-	fc_spin calls_lock;
-	struct fc_server_call *free_calls;
-	size_t n_free_calls;
+	unsigned n_others; /* other loops that have not stopped */
 
 	/* any thread */
+	atomic_bool paused;        /* accepting, for max_connections; written by the first loop */
+	atomic_bool resume_posted; /* `resume` is in the first loop's mail */
+	fc_task resume;
 	atomic_int state;            /* fc_server_state; written by the loop's owner */
 	atomic_int stop_posted;      /* fc_stop_post */
 	_Atomic uint64_t stop_grace; /* ms; FC_NEVER: no stop was asked for */
@@ -126,17 +161,18 @@ struct farcall_server {
 	/* under `lock` */
 	fc_mutex lock;
 	fc_cond stopped;
-	bool closed; /* nothing may be posted to the loop any more */
-	bool over;   /* and every handler has returned */
+	bool over; /* it has stopped, and every handler has returned */
 	bool has_thread;
 	fc_thread thread;
 };
 
 typedef struct fc_server_conn {
 	fc_conn conn;
-	fc_list in_server;
-	fc_refs refs; /* until it is closed, and of each call */
-	farcall_server *server;
+	fc_list in_loop;
+	fc_refs refs;         /* until it is closed, and of each call */
+	fc_server_loop *home; /* the loop that has it */
+	fc_accepted *accepted;
+	fc_task adopt; /* on its way there */
 	farcall_endpoint *endpoint;
 	fc_list calls; /* fc_server_call, those that have a stream */
 	fc_metadata_memo memo;
@@ -184,10 +220,21 @@ farcall_code fc_server_fail(farcall_server *server, const fc_error *error);
 /* Set-up is still open: true; else FAILED_PRECONDITION sticks, with the name of the step. */
 bool fc_server_in_setup(farcall_server *server, const char *step);
 
+/* loops.c */
+farcall_code fc_loops_open(farcall_server *server, fc_error *error);
+farcall_code fc_loops_start(farcall_server *server, fc_error *error); /* all but the first */
+void fc_loops_join(farcall_server *server);
+void fc_loops_close(farcall_server *server);
+bool fc_loops_inside(const farcall_server *server); /* the calling thread is one of theirs */
+fc_server_loop *fc_loops_least(const farcall_server *server); /* with the fewest connections */
+size_t fc_loops_conns(const farcall_server *server);          /* of all */
+bool fc_loop_has_stopped(void *at);
+
 /* service.c */
 extern farcall_service fc_nil_service;
-farcall_code fc_routes_make(farcall_server *server, fc_error *error); /* after the crew */
-const fc_route *fc_routes_find(const farcall_server *server, const char *path, size_t size);
+farcall_code fc_services_settle(farcall_server *server, fc_error *error);
+farcall_code fc_routes_make(fc_server_loop *at, fc_error *error); /* after the crew */
+const fc_route *fc_routes_find(const fc_server_loop *at, const char *path, size_t size);
 void fc_service_free(farcall_service *service);
 
 /* endpoint.c */
@@ -200,6 +247,7 @@ void fc_endpoint_free(farcall_endpoint *endpoint);
 
 /* accept.c */
 void fc_server_on_accept(void *endpoint, fc_accepted *accepted);
+void fc_server_resume(fc_task *task); /* a connection has gone: others may be accepted */
 void fc_server_conn_drop(fc_server_conn *conn);
 extern const fc_conn_events fc_server_conn_events;
 
@@ -227,7 +275,7 @@ void fc_reply_end(fc_server_call *call, farcall_code code, const char *text);
 void fc_reply_lost(fc_server_call *call);
 void fc_reply_finish(fc_server_call *call); /* the library's own reference goes */
 extern const fc_call_ops fc_server_call_ops;
-void fc_server_calls_free(farcall_server *server);
+void fc_server_calls_free(fc_server_loop *at);
 fc_server_call *fc_server_call_new(fc_server_conn *conn, const fc_route *route);
 
 /* publish.c */
@@ -235,9 +283,11 @@ farcall_code fc_publish_all(farcall_server *server, fc_error *error);
 void fc_publish_withdraw(farcall_server *server);
 
 /* drain.c */
-void fc_server_stop_task(fc_task *task);
+void fc_server_stop_task(fc_task *task);  /* the first loop: tells the others */
+void fc_server_stop_there(fc_task *task); /* another loop */
+void fc_server_loop_gone(fc_task *task);
 void fc_server_on_signal(fc_signals *signals);
 void fc_server_on_grace(fc_timer *timer);
-void fc_server_check_drained(farcall_server *server); /* the last connection may have gone */
+void fc_server_check_drained(fc_server_loop *at); /* the last connection may have gone */
 
 #endif

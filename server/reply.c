@@ -14,44 +14,44 @@
 /* ---- objects ---- */
 
 static fc_server_call *
-take_free(farcall_server *server)
+take_free(fc_server_loop *at)
 {
 	fc_server_call *call;
 
-	fc_spin_lock(&server->calls_lock);
-	call = server->free_calls;
+	fc_spin_lock(&at->calls_lock);
+	call = at->free_calls;
 	if (call != NULL) {
-		server->free_calls = call->next_free;
-		server->n_free_calls--;
+		at->free_calls = call->next_free;
+		at->n_free_calls--;
 	}
-	fc_spin_unlock(&server->calls_lock);
+	fc_spin_unlock(&at->calls_lock);
 	return call;
 }
 
 static void
-give_free(farcall_server *server, fc_server_call *call)
+give_free(fc_server_loop *at, fc_server_call *call)
 {
 	bool keep;
 
-	fc_spin_lock(&server->calls_lock);
-	keep = server->n_free_calls < FC_SERVER_KEEP_CALLS;
+	fc_spin_lock(&at->calls_lock);
+	keep = at->n_free_calls < FC_SERVER_KEEP_CALLS;
 	if (keep) {
-		call->next_free = server->free_calls;
-		server->free_calls = call;
-		server->n_free_calls++;
+		call->next_free = at->free_calls;
+		at->free_calls = call;
+		at->n_free_calls++;
 	}
-	fc_spin_unlock(&server->calls_lock);
+	fc_spin_unlock(&at->calls_lock);
 	if (!keep)
 		fc_free(call);
 }
 
 void
-fc_server_calls_free(farcall_server *server)
+fc_server_calls_free(fc_server_loop *at)
 {
-	while (server->free_calls != NULL) {
-		fc_server_call *call = server->free_calls;
+	while (at->free_calls != NULL) {
+		fc_server_call *call = at->free_calls;
 
-		server->free_calls = call->next_free;
+		at->free_calls = call->next_free;
 		fc_free(call);
 	}
 }
@@ -62,20 +62,32 @@ real_clock(void)
 	return uv_hrtime();
 }
 
+/* What the call has of the limits. */
+static void
+give_back(fc_server_loop *at, farcall_service *service)
+{
+	fc_quota_give(&at->server->calls, at->index);
+	if (service->max_calls != 0)
+		fc_quota_give(&service->calls, at->index);
+}
+
+/* The limits have been taken from; without memory they are given back. */
 fc_server_call *
 fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 {
 	farcall_service *service = route->service;
-	farcall_server *server = conn->server;
-	fc_server_call *call = take_free(server);
+	fc_server_loop *at = conn->home;
+	fc_server_call *call = take_free(at);
 
 	if (call != NULL) {
 		fc_call_renew(&call->call, service->max_message);
 	} else {
 		call = (fc_server_call *)fc_malloc(sizeof *call);
-		if (call == NULL)
+		if (call == NULL) {
+			give_back(at, service);
 			return NULL;
-		fc_call_init(&call->call, &fc_server_call_ops, server->config.pool,
+		}
+		fc_call_init(&call->call, &fc_server_call_ops, at->config.pool,
 		    service->max_message, &call->memory);
 	}
 	call->call.clock = real_clock;
@@ -96,8 +108,6 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;
 	call->packed = NULL;
-	server->n_calls++;
-	service->n_calls++;
 	return call;
 }
 
@@ -108,10 +118,10 @@ destroy(farcall_call *base)
 	fc_server_conn *conn = call->conn;
 
 	if (call->packed != NULL)
-		fc_pool_put(conn->server->config.pool, call->packed);
+		fc_pool_put(conn->home->config.pool, call->packed);
 	fc_shared_metadata_drop(call->shared);
 	fc_call_fini(base);
-	give_free(conn->server, call);
+	give_free(conn->home, call);
 	fc_server_conn_drop(conn);
 }
 
@@ -136,8 +146,7 @@ void
 fc_reply_finish(fc_server_call *call)
 {
 	fc_call_end_children(&call->call);
-	call->conn->server->n_calls--;
-	call->service->n_calls--;
+	give_back(call->conn->home, call->service);
 	fc_call_drop(&call->call);
 }
 
@@ -262,7 +271,7 @@ pack(fc_server_call *call, const ProtobufCMessage *reply)
 	if (!fc_payload_of_message(&payload, reply))
 		return farcall_call_fail(&call->call, FARCALL_INTERNAL, TOO_DEEP, FC_MARSHAL_DEPTH);
 	call->packed = payload.size <= INT32_MAX
-	    ? fc_pool_get(call->conn->server->config.pool, sizeof(fc_block) + payload.size)
+	    ? fc_pool_get(call->conn->home->config.pool, sizeof(fc_block) + payload.size)
 	    : NULL;
 	if (call->packed == NULL)
 		return farcall_call_fail(&call->call, FARCALL_RESOURCE_EXHAUSTED,
@@ -273,22 +282,22 @@ pack(fc_server_call *call, const ProtobufCMessage *reply)
 	return FARCALL_OK;
 }
 
-/* The loop's owner sends it; if the server is gone, nobody does. */
+/* The owner of the connection's loop sends it; if that has stopped, nobody does. */
 static void
 hand_over(fc_server_call *call)
 {
-	farcall_server *server = call->conn->server;
+	fc_server_loop *at = call->conn->home;
 	bool closed;
 
-	if (fc_loop_inside(server->loop)) {
-		fc_loop_ready(server->loop, &call->work.task);
+	if (fc_loop_inside(at->loop)) {
+		fc_loop_ready(at->loop, &call->work.task);
 		return;
 	}
-	fc_lock(&server->lock);
-	closed = server->closed;
+	fc_lock(&at->lock);
+	closed = at->closed;
 	if (!closed)
-		fc_loop_post(server->loop, &call->work.task);
-	fc_unlock(&server->lock);
+		fc_loop_post(at->loop, &call->work.task);
+	fc_unlock(&at->lock);
 	if (closed)
 		fc_call_drop(&call->call);
 }

@@ -85,6 +85,13 @@ farcall_server_set_handler_threads(farcall_server *server, unsigned most)
 }
 
 void
+farcall_server_set_loops(farcall_server *server, unsigned loops)
+{
+	if (server != NULL)
+		set_size(server, &server->n_loops, "loops", loops, 1, FC_SERVER_LOOPS_MOST);
+}
+
+void
 farcall_server_set_serial(farcall_server *server, bool serial)
 {
 	if (fc_server_in_setup(server, "set serial"))
@@ -165,19 +172,19 @@ farcall_server_new(void)
 	server->max_message = 4u << 20;
 	server->max_metadata = 16u << 10;
 	server->handler_threads = FC_CREW_THREADS;
+	server->n_loops = 1;
 	fc_list_init(&server->services);
 	fc_list_init(&server->endpoints);
 	fc_list_init(&server->registries);
-	fc_list_init(&server->conns);
 	fc_list_init(&server->published);
-	fc_list_init(&server->fresh);
-	fc_spin_init(&server->calls_lock);
-	server->arm.run = fc_dispatch_arm;
+	server->resume.run = fc_server_resume;
 	server->stop.run = fc_server_stop_task;
 	atomic_init(&server->state, FC_SERVER_SETUP);
 	atomic_init(&server->stop_posted, FC_STOP_NOT_POSTED);
 	atomic_init(&server->stop_grace, FC_NEVER);
 	atomic_init(&server->running, NULL);
+	atomic_init(&server->paused, false);
+	atomic_init(&server->resume_posted, false);
 	return server;
 }
 
@@ -187,23 +194,19 @@ fc_server_hold(farcall_server *server)
 	fc_refs_hold(&server->refs);
 }
 
-/* The loop first: what is still in the mail of an own loop runs there, and finds the server
+/* The loops first: what is still in the mail of an own loop runs there, and finds the server
  * stopped. */
 void
 fc_server_destroy(farcall_server *server)
 {
-	if (server->loop != NULL && !server->lent)
-		fc_loop_close(server->loop);
-	fc_crew_close(server->crew);
-	fc_server_calls_free(server);
+	fc_loops_close(server);
 	fc_list_each (item, following, &server->services)
 		fc_service_free(FC_CONTAINER(item, farcall_service, in_server));
 	fc_list_each (item, following, &server->endpoints)
 		fc_endpoint_free(FC_CONTAINER(item, farcall_endpoint, in_server));
 	fc_list_each (item, following, &server->registries)
 		fc_free(FC_CONTAINER(item, fc_registry, in_server));
-	fc_free(server->routes);
-	fc_free(server->kinds);
+	fc_quota_fini(&server->calls);
 	if (server->lent)
 		fc_loop_drop(server->loop);
 	fc_cond_fini(&server->stopped);
@@ -230,29 +233,23 @@ step_until_stopped(farcall_server *server)
 	fc_loop_turn(server->loop, 0); /* what was posted before the door closed */
 }
 
-static bool
-has_stopped(void *server)
-{
-	return atomic_load(&((farcall_server *)server)->state) == FC_SERVER_STOPPED;
-}
-
+/* The first loop stops last; then the other loops' handlers are waited for, too. */
 static void
 run_until_stopped(farcall_server *server)
 {
-	fc_crew_run(server->crew, has_stopped, server);
+	fc_crew_run(server->loops[0]->crew, fc_loop_has_stopped, server->loops[0]);
+	fc_loops_join(server);
 	fc_lock(&server->lock);
 	server->over = true;
 	fc_cond_broadcast(&server->stopped);
 	fc_unlock(&server->lock);
 }
 
-/* The calling thread runs a handler of the server, or what else its loop runs. */
+/* The calling thread runs a handler of the server, or what else its loops run. */
 static bool
 inside(const farcall_server *server)
 {
-	return server->loop != NULL &&
-	    (fc_loop_inside(server->loop) ||
-	        (server->crew != NULL && fc_crew_inside(server->crew)));
+	return fc_loop_inside(server->loop) || fc_loops_inside(server);
 }
 
 void
@@ -299,33 +296,18 @@ watch_signals(farcall_server *server, fc_error *error)
 	    server->loop, &server->signals, fc_server_on_signal, on_signals_closed, error);
 }
 
-static void
-configure(farcall_server *server)
-{
-	fc_engine_config *config = &server->config;
-
-	config->client = false;
-	config->pool = fc_loop_pool(server->loop);
-	config->max_message = server->max_message;
-	config->max_metadata = server->max_metadata;
-	config->max_streams = (uint32_t)FC_MIN(server->max_calls, 1024);
-	config->stream_window = 1u << 20;
-	config->connection_window = 4u << 20;
-	config->settings_timeout_ns = 10 * FC_NS_PER_S;
-	fc_timer_init(&server->grace, fc_server_on_grace);
-}
-
 static farcall_code
-make_crew(farcall_server *server, fc_error *error)
+check_loops(const farcall_server *server, fc_error *error)
 {
-	const fc_crew_config config = {
-	    .threads = (unsigned)server->handler_threads, .serial = server->serial};
-
-	server->crew = fc_crew_open(server->loop, &config, error);
-	return error->code;
+	if (server->n_loops == 1 || (!server->lent && !server->serial))
+		return FARCALL_OK;
+	return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
+	    server->lent ? "start: %u loops, but the program has lent one"
+	                 : "start: %u loops, but a serial server has one",
+	    (unsigned)server->n_loops);
 }
 
-/* From set-up to running; on the thread that will own the loop first, or before it exists. */
+/* From set-up to running; on the thread that will own the first loop first, or before it exists. */
 static farcall_code
 begin(farcall_server *server)
 {
@@ -337,15 +319,15 @@ begin(farcall_server *server)
 	if (atomic_load(&server->state) != FC_SERVER_SETUP)
 		return fc_fail(&server->error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
 		    "start: the server has started already");
-	if (server->loop == NULL)
-		server->loop = fc_loop_open(NULL, &error);
-	if (server->loop == NULL || fc_endpoints_check(server, &error) != FARCALL_OK ||
-	    make_crew(server, &error) != FARCALL_OK || fc_routes_make(server, &error) != FARCALL_OK)
+	if (check_loops(server, &error) != FARCALL_OK ||
+	    fc_endpoints_check(server, &error) != FARCALL_OK ||
+	    fc_services_settle(server, &error) != FARCALL_OK ||
+	    fc_loops_open(server, &error) != FARCALL_OK)
 		return fc_server_fail(server, &error);
-	configure(server);
 	atomic_store(&server->state, FC_SERVER_RUNNING);
 	fc_server_hold(server); /* until it has stopped */
-	if (fc_endpoints_start(server, &error) != FARCALL_OK ||
+	if (fc_loops_start(server, &error) != FARCALL_OK ||
+	    fc_endpoints_start(server, &error) != FARCALL_OK ||
 	    fc_publish_all(server, &error) != FARCALL_OK ||
 	    watch_signals(server, &error) != FARCALL_OK) {
 		fc_server_fail(server, &error);

@@ -1,7 +1,7 @@
 /*
  * service.c: interfaces that a server offers, and the table from path to method. The table is made
- * once, at start; a look-up happens once for each new :path field of a connection, not for each
- * call.
+ * once for each loop, at start; a look-up happens once for each new :path field of a connection,
+ * not for each call.
  */
 #include "server/internal.h"
 
@@ -70,6 +70,7 @@ fc_service_free(farcall_service *service)
 {
 	fc_list_each (item, following, &service->allowed)
 		fc_free(FC_CONTAINER(item, fc_name, in_list));
+	fc_quota_fini(&service->calls);
 	fc_free(service->places);
 	fc_free(service->ops);
 	fc_free(service);
@@ -192,26 +193,25 @@ compare_routes(const void *a, const void *b)
 
 /* In the order of the services: a route's place among them is its kind's. */
 static void
-add_routes(farcall_server *server, farcall_service *service)
+add_routes(fc_server_loop *at, farcall_service *service)
 {
 	for (size_t i = 0; i < service->iface->n_methods; i++) {
-		fc_route *route = &server->routes[server->n_routes];
+		fc_route *route = &at->routes[at->n_routes];
 		fc_work_place place = FC_WORK_LEARNS;
 
 		if (service->places != NULL)
 			place = (fc_work_place)service->places[i];
 		route->method = &service->iface->methods[i];
 		route->service = service;
-		route->kind = &server->kinds[server->n_routes++];
-		fc_work_kind_init(route->kind, server->crew, route->method->path, place);
+		route->kind = &at->kinds[at->n_routes++];
+		fc_work_kind_init(route->kind, at->crew, route->method->path, place);
 	}
 }
 
+/* What the loops share of the services, at start. */
 farcall_code
-fc_routes_make(farcall_server *server, fc_error *error)
+fc_services_settle(farcall_server *server, fc_error *error)
 {
-	size_t n = 0;
-
 	fc_list_each (item, following, &server->services) {
 		farcall_service *service = FC_CONTAINER(item, farcall_service, in_server);
 
@@ -219,31 +219,43 @@ fc_routes_make(farcall_server *server, fc_error *error)
 			return error->code;
 		if (service->max_message == 0)
 			service->max_message = server->max_message;
-		n += service->iface->n_methods;
+		if (service->max_calls != 0 &&
+		    !fc_quota_init(&service->calls, (unsigned)server->n_loops, service->max_calls))
+			return fc_fail_memory(error, "start");
 	}
-	server->routes = (fc_route *)fc_calloc(n != 0 ? n : 1, sizeof *server->routes);
-	server->kinds = (fc_work_kind *)fc_calloc(n != 0 ? n : 1, sizeof *server->kinds);
-	if (server->routes == NULL || server->kinds == NULL)
-		return fc_fail_memory(error, "start");
-	server->n_routes = 0;
+	return FARCALL_OK;
+}
+
+farcall_code
+fc_routes_make(fc_server_loop *at, fc_error *error)
+{
+	farcall_server *server = at->server;
+	size_t n = 0;
+
 	fc_list_each (item, following, &server->services)
-		add_routes(server, FC_CONTAINER(item, farcall_service, in_server));
-	qsort(server->routes, server->n_routes, sizeof *server->routes, compare_routes);
+		n += FC_CONTAINER(item, farcall_service, in_server)->iface->n_methods;
+	at->routes = (fc_route *)fc_calloc(n != 0 ? n : 1, sizeof *at->routes);
+	at->kinds = (fc_work_kind *)fc_calloc(n != 0 ? n : 1, sizeof *at->kinds);
+	if (at->routes == NULL || at->kinds == NULL)
+		return fc_fail_memory(error, "start");
+	fc_list_each (item, following, &server->services)
+		add_routes(at, FC_CONTAINER(item, farcall_service, in_server));
+	qsort(at->routes, at->n_routes, sizeof *at->routes, compare_routes);
 	return FARCALL_OK;
 }
 
 const fc_route *
-fc_routes_find(const farcall_server *server, const char *path, size_t size)
+fc_routes_find(const fc_server_loop *at, const char *path, size_t size)
 {
-	size_t low = 0, high = server->n_routes;
+	size_t low = 0, high = at->n_routes;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		const char *here = server->routes[middle].method->path;
+		const char *here = at->routes[middle].method->path;
 		int order = strncmp(here, path, size);
 
 		if (order == 0 && here[size] == 0)
-			return &server->routes[middle];
+			return &at->routes[middle];
 		if (order < 0)
 			low = middle + 1;
 		else

@@ -40,12 +40,19 @@ FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t b
  * Default 16 KiB; 1 KiB to 1 MiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
-/* Threads of the server at a time, its loop's own included, so that handlers that block do not hold
+/* Threads of each loop of the server at a time, the loop's own included, so that handlers that block do not hold
  * it up: started when needed, two as soon as it listens. When all are taken, up to 1,024 calls of
  * methods known to block wait for one; one more is answered RESOURCE_EXHAUSTED; and a handler that
  * blocks unexpectedly holds the server up. 1: each handler runs on the loop's thread. Default 64; 1
  * to 10,000. Without effect on a lent loop. */
 FARCALL_API void farcall_server_set_handler_threads(farcall_server *server, unsigned most);
+
+/* Loops, each with threads, connections and calls of its own, for programs that need more than one
+ * core. The first one accepts; each connection goes to the loop that has the fewest, and stays
+ * there. Limits on connections and calls are the whole server's; handler threads are each loop's.
+ * Default 1; 1 to 256. More than one: FAILED_PRECONDITION at start on a lent loop, and for a serial
+ * server. */
+FARCALL_API void farcall_server_set_loops(farcall_server *server, unsigned loops);
 
 /* true: handlers never overlap, and all run on the one thread of the server's loop: for code that
  * is not made for threads. One that blocks holds the server up; one that calls its own server and

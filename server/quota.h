@@ -1,0 +1,59 @@
+/*
+ * quota.h: a limit of the whole server, in shares that its loops own. A loop takes from its own
+ * share; when that is used up, from the others'. So as long as the limit is far away no loop
+ * touches what another one writes, and yet it is exact: never is more taken than the limit, and as
+ * much can be taken by one loop alone as by all together.
+ */
+#ifndef FC_SERVER_QUOTA_H
+#define FC_SERVER_QUOTA_H
+
+#include "runtime/base/atomic.h"
+
+#include <stddef.h>
+
+typedef struct fc_share {
+	atomic_size_t left;
+	char apart[64 - sizeof(atomic_size_t)];
+} fc_share;
+
+typedef struct fc_quota {
+	unsigned n;
+	fc_share *shares;
+	fc_spin lock; /* of who takes from others */
+} fc_quota;
+
+bool fc_quota_init(fc_quota *quota, unsigned loops, size_t most); /* false: no memory */
+void fc_quota_fini(fc_quota *quota);                              /* also of one all zero */
+
+/* With several loops. */
+bool fc_quota_take_shared(fc_quota *quota, unsigned loop);
+
+/* By the owner of the loop with that index. */
+static inline bool
+fc_quota_take(fc_quota *quota, unsigned loop)
+{
+	atomic_size_t *left = &quota->shares[loop].left;
+	size_t now;
+
+	if (quota->n != 1)
+		return fc_quota_take_shared(quota, loop);
+	now = atomic_load_explicit(left, memory_order_relaxed);
+	if (now == 0)
+		return false;
+	atomic_store_explicit(left, now - 1, memory_order_relaxed);
+	return true;
+}
+
+static inline void
+fc_quota_give(fc_quota *quota, unsigned loop)
+{
+	atomic_size_t *left = &quota->shares[loop].left;
+
+	if (quota->n != 1)
+		atomic_fetch_add_explicit(left, 1, memory_order_relaxed);
+	else
+		atomic_store_explicit(left, atomic_load_explicit(left, memory_order_relaxed) + 1,
+		    memory_order_relaxed);
+}
+
+#endif
