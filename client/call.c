@@ -10,6 +10,7 @@
 #include "client/internal.h"
 
 #include "runtime/base/log.h"
+#include "runtime/loop/fork.h"
 
 #include <stdio.h>
 
@@ -180,6 +181,8 @@ cancel(farcall_call *base)
 	fc_client_call *call = (fc_client_call *)base;
 	farcall_channel *channel = call->channel;
 
+	if (fc_forked(channel->forks))
+		return;
 	atomic_store(&base->cancelled, true);
 	fc_lock(&channel->lock);
 	if (atomic_load(&call->phase) == FC_CALL_OPEN && !call->cancel_posted) {
@@ -195,7 +198,12 @@ cancel(farcall_call *base)
 static void
 let_go(farcall_call *base)
 {
-	if (atomic_load(&((fc_client_call *)base)->phase) == FC_CALL_OPEN)
+	const fc_client_call *call = (const fc_client_call *)base;
+
+	if (fc_forked(call->channel->forks))
+		fc_refs_hold(
+		    &base->refs); /* for good: what it would be given back to is not ours */
+	else if (atomic_load(&call->phase) == FC_CALL_OPEN)
 		cancel(base);
 }
 

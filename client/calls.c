@@ -5,6 +5,7 @@
 #include "client/internal.h"
 
 #include "runtime/base/alloc.h"
+#include "runtime/loop/fork.h"
 
 /* ---- calls that stand for none ---- */
 
@@ -63,6 +64,19 @@ farcall_call fc_call_no_channel = {.ops = &nil_ops,
     .code = FARCALL_FAILED_PRECONDITION,
     .error = "FAILED_PRECONDITION: the channel is NULL",
     .status_message = "the channel is NULL"};
+
+farcall_call fc_call_forked = {.ops = &nil_ops,
+    .deadline = FC_NEVER,
+    .lock = {ATOMIC_FLAG_INIT},
+    .children = {&fc_call_forked.children, &fc_call_forked.children},
+    .childless = true,
+    .in = {.state = FC_ARENA_NO_MEMORY},
+    .out = {.state = FC_ARENA_NO_MEMORY},
+    .kept = {.state = FC_ARENA_NO_MEMORY},
+    .doomed = true,
+    .code = FARCALL_FAILED_PRECONDITION,
+    .error = "FAILED_PRECONDITION: " FC_FORKED_TEXT,
+    .status_message = FC_FORKED_TEXT};
 
 /* ---- objects ---- */
 

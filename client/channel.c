@@ -7,6 +7,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/log.h"
+#include "runtime/loop/fork.h"
 
 #define USER_AGENT "grpc-c-farcall/0.1.0"
 #define DEFAULT_MAX_MESSAGE (4u << 20)
@@ -104,6 +105,7 @@ static void
 begin_lists(farcall_channel *channel)
 {
 	fc_refs_init(&channel->refs);
+	channel->forks = fc_forks_watch();
 	fc_spin_init(&channel->calls_lock);
 	fc_pool_init(&channel->pool, FC_CLIENT_POOL_MOST);
 	fc_list_init(&channel->sleepers);
@@ -173,6 +175,10 @@ in_setup(farcall_channel *channel, const char *step)
 
 	if (channel == NULL || channel->nil)
 		return false;
+	if (fc_forked(channel->forks)) {
+		fc_log(FARCALL_LOG_ERROR, "channel: misuse: %s: " FC_FORKED_TEXT, step);
+		return false;
+	}
 	if (!atomic_load_explicit(&channel->used, memory_order_relaxed))
 		return true;
 	fc_log(FARCALL_LOG_ERROR, "channel: misuse: %s after the first call", step);
@@ -320,6 +326,11 @@ farcall_channel_close(farcall_channel *channel)
 {
 	if (channel == NULL || channel->nil)
 		return;
+	if (fc_forked(channel->forks)) {
+		if (channel->loop != NULL && !channel->lent)
+			fc_loop_abandon(channel->loop);
+		return;
+	}
 	fc_drive_close(channel);
 	fc_channel_set_state(channel, FARCALL_SHUTDOWN);
 	fc_channel_drop(channel);

@@ -13,6 +13,7 @@
 #include "client/internal.h"
 
 #include "runtime/loop/crew.h"
+#include "runtime/loop/fork.h"
 
 uint64_t
 fc_channel_now(farcall_channel *channel)
@@ -131,6 +132,12 @@ need_loop(farcall_channel *channel, fc_error *error)
 }
 
 static farcall_code
+refuse_forked(fc_error *error)
+{
+	return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, FC_FORKED_TEXT);
+}
+
+static farcall_code
 refuse_inside(fc_error *error)
 {
 	return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
@@ -163,6 +170,8 @@ fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	farcall_code code;
 	bool first;
 
+	if (fc_forked(channel->forks))
+		return refuse_forked(error);
 	fc_crew_block_begin();
 	if (channel->lent)
 		return drive_lent(channel, waiter, error);
@@ -252,6 +261,8 @@ fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 {
 	farcall_code code;
 
+	if (fc_forked(channel->forks))
+		return refuse_forked(error);
 	fc_lock(&channel->lock);
 	code = need_loop(channel, error);
 	if (code == FARCALL_OK && !channel->lent)

@@ -231,7 +231,7 @@ void fc_call_start_async(fc_client_call *call, const ProtobufCMessage *request);
 fc_client_call *fc_call_take(farcall_channel *channel);
 void fc_call_destroy(farcall_call *base);
 void fc_calls_free(farcall_channel *channel);
-extern farcall_call fc_call_nil, fc_call_no_channel;
+extern farcall_call fc_call_nil, fc_call_no_channel, fc_call_forked;
 
 /* attempt.c */
 extern const fc_engine_events fc_attempt_events;
@@ -258,7 +258,8 @@ typedef struct fc_ready_wait {
 
 struct farcall_channel {
 	fc_refs refs;
-	bool nil; /* the shared object that stands for "out of memory" */
+	bool nil;       /* the shared object that stands for "out of memory" */
+	unsigned forks; /* there had been, when it was opened */
 
 	/* set-up: the program's threads, until the first call */
 	fc_address address;

@@ -5,6 +5,8 @@
  */
 #include "client/internal.h"
 
+#include "runtime/loop/fork.h"
+
 #include "runtime/base/log.h"
 
 /* ---- set-up ---- */
@@ -19,6 +21,8 @@ farcall_call_new(farcall_channel *channel)
 		return &fc_call_no_channel;
 	if (channel->nil)
 		return &fc_call_nil;
+	if (fc_forked(channel->forks))
+		return &fc_call_forked;
 	atomic_store_explicit(&channel->used, true, memory_order_relaxed);
 	call = fc_call_take(channel);
 	if (call == NULL)

@@ -124,7 +124,8 @@ typedef struct fc_server_loop {
 
 struct farcall_server {
 	fc_refs refs;
-	bool nil; /* the shared object that stands for "out of memory" */
+	bool nil;       /* the shared object that stands for "out of memory" */
+	unsigned forks; /* there had been, when it was made */
 
 	/* set-up: the program's thread, until start */
 	fc_error error;
@@ -219,6 +220,10 @@ farcall_code fc_server_fail(farcall_server *server, const fc_error *error);
 
 /* Set-up is still open: true; else FAILED_PRECONDITION sticks, with the name of the step. */
 bool fc_server_in_setup(farcall_server *server, const char *step);
+
+/* fork.c: in a child made by fork(). */
+bool fc_server_forked(const farcall_server *server, const char *step); /* true: said in the log */
+void fc_server_abandon(farcall_server *server);
 
 /* loops.c */
 farcall_code fc_loops_open(farcall_server *server, fc_error *error);

@@ -322,7 +322,7 @@ in_hand(farcall_call *base)
 	fc_server_call *call = (fc_server_call *)base;
 
 	if (base != NULL && base->ops->server && call->reply != NULL)
-		return call;
+		return fc_server_forked(call->conn->home->server, "complete") ? NULL : call;
 	fc_call_misuse(base, "complete: not a call that a handler was given");
 	return NULL;
 }

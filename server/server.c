@@ -6,6 +6,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/log.h"
+#include "runtime/loop/fork.h"
 
 #include <string.h>
 
@@ -28,6 +29,8 @@ bool
 fc_server_in_setup(farcall_server *server, const char *step)
 {
 	if (server == NULL || server->error.code != FARCALL_OK)
+		return false;
+	if (fc_server_forked(server, step))
 		return false;
 	if (atomic_load(&server->state) == FC_SERVER_SETUP)
 		return true;
@@ -167,6 +170,7 @@ farcall_server_new(void)
 		return &nil_server;
 	}
 	fc_refs_init(&server->refs);
+	server->forks = fc_forks_watch();
 	server->max_connections = 10000;
 	server->max_calls = 10000;
 	server->max_message = 4u << 20;
@@ -259,6 +263,10 @@ farcall_server_free(farcall_server *server)
 
 	if (server == NULL || server->nil)
 		return;
+	if (fc_forked(server->forks)) {
+		fc_server_abandon(server);
+		return;
+	}
 	if (!server->lent && inside(server)) {
 		fc_log(FARCALL_LOG_ERROR, "free server: misuse: inside one of its own handlers");
 		return;
@@ -316,6 +324,9 @@ begin(farcall_server *server)
 	if (server->error.code != FARCALL_OK)
 		return server->error.code;
 	fc_error_clear(&error);
+	if (fc_forked(server->forks))
+		return fc_fail(&server->error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
+		    "start: " FC_FORKED_TEXT);
 	if (atomic_load(&server->state) != FC_SERVER_SETUP)
 		return fc_fail(&server->error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
 		    "start: the server has started already");
@@ -402,6 +413,8 @@ farcall_server_wait(farcall_server *server)
 {
 	if (server == NULL || server->nil || server->error.code != FARCALL_OK)
 		return farcall_server_code(server);
+	if (fc_server_forked(server, "wait"))
+		return FARCALL_FAILED_PRECONDITION;
 	if (server->lent || inside(server) || atomic_load(&server->state) == FC_SERVER_SETUP) {
 		fc_log(FARCALL_LOG_ERROR, "wait: misuse: the server has no thread to wait for");
 		return FARCALL_FAILED_PRECONDITION;
@@ -420,7 +433,7 @@ farcall_server_stop(farcall_server *server, uint64_t grace_ms)
 	fc_loop *loop;
 	uint64_t before;
 
-	if (server == NULL || server->nil)
+	if (server == NULL || server->nil || fc_forked(server->forks))
 		return;
 	before = atomic_load(&server->stop_grace);
 	while (grace_ms < before &&

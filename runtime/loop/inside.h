@@ -17,6 +17,7 @@ struct farcall_loop {
 	uv_loop_t *uv;
 	fc_clock *clock; /* NULL: real time */
 	bool guest;
+	unsigned made;    /* after so many forks */
 	fc_error failure; /* of a loop that stands for one that could not be made */
 	uint8_t *scratch;
 

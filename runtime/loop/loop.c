@@ -10,47 +10,25 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/log.h"
+#include "runtime/loop/fork.h"
 #include "runtime/loop/thread.h"
 
 #ifndef _WIN32
 #include <errno.h>
-#include <pthread.h>
 #include <unistd.h>
 #endif
 
 #define POOL_MOST (8u * 1024u * 1024u)
 #define TURNS_TO_END 1000 /* a task that posts itself for ever does not hold up the end */
 
-static uv_once_t fork_once = UV_ONCE_INIT;
-static atomic_uint fork_generation;
-
 /* ---- fork ---- */
-
-#ifdef _WIN32
-static void
-watch_forks(void)
-{
-}
-#else
-static void
-after_fork(void)
-{
-	atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
-}
-
-static void
-watch_forks(void)
-{
-	pthread_atfork(NULL, NULL, after_fork);
-}
-#endif
 
 /* What epoll polls is shared with the parent: closing a descriptor here would deafen it there. The
  * program does this by itself for a loop of its own. */
 void
 fc_loop_after_fork(fc_loop *loop)
 {
-	unsigned now = atomic_load_explicit(&fork_generation, memory_order_relaxed);
+	unsigned now = atomic_load_explicit(&fc_forks, memory_order_relaxed);
 
 	if (FARCALL_LIKELY(loop->fork_generation == now))
 		return;
@@ -84,9 +62,8 @@ fc_loop_init(fc_loop *loop, uv_loop_t *uv, fc_error *error)
 {
 	int rc;
 
-	uv_once(&fork_once, watch_forks);
 	loop->uv = uv;
-	loop->fork_generation = atomic_load_explicit(&fork_generation, memory_order_relaxed);
+	loop->made = loop->fork_generation = fc_forks_watch();
 	fc_queue_init(&loop->ready);
 	fc_queue_init(&loop->flush);
 	fc_pool_init(&loop->pool, POOL_MOST);

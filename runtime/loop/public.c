@@ -7,6 +7,7 @@
 #include "runtime/loop/inside.h"
 
 #include "runtime/base/log.h"
+#include "runtime/loop/fork.h"
 
 #include <farcall/uv.h>
 
@@ -119,6 +120,8 @@ farcall_loop_step(farcall_loop *loop, int timeout_ms)
 		return loop->failure.code;
 	if (loop->guest)
 		return misuse("the loop is made of a uv_loop_t: run that");
+	if (fc_loop_is_inherited(loop))
+		return misuse(FC_FORKED_TEXT);
 	if (fc_loop_inside(loop))
 		return misuse("called inside a step of the same loop");
 	if (atomic_load_explicit(&loop->owner, memory_order_relaxed) != 0)
@@ -130,6 +133,10 @@ farcall_loop_step(farcall_loop *loop, int timeout_ms)
 void
 farcall_loop_free(farcall_loop *loop)
 {
-	if (works(loop))
+	if (!works(loop))
+		return;
+	if (fc_loop_is_inherited(loop))
+		fc_loop_abandon(loop);
+	else
 		fc_loop_close(loop);
 }

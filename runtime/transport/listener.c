@@ -346,6 +346,14 @@ on_released(uv_handle_t *handle)
 }
 
 void
+fc_listener_abandon(const fc_listener *listener)
+{
+	for (size_t i = 0; i < listener->n; i++)
+		if (!listener->gates[i].watched)
+			fc_sock_close(listener->gates[i].sock);
+}
+
+void
 fc_listener_close(fc_listener *listener)
 {
 	listener->closed = true;

@@ -110,6 +110,10 @@ void fc_listener_pause(fc_listener *listener, bool pause);
 /* Stops accepting and frees; removes a unix socket's file if it is still its own. */
 void fc_listener_close(fc_listener *listener);
 
+/* In a child made by fork(): closes the sockets, if the listener was not started; else its loop's
+ * end does. Nothing else happens, and nothing is freed. */
+void fc_listener_abandon(const fc_listener *listener);
+
 /* The accepted connection as a pipe on `loop` (any loop, in its owner's thread). Takes `accepted`
  * in any case. */
 fc_pipe *fc_pipe_adopt(fc_loop *loop, fc_accepted *accepted, const fc_pipe_events *events,
