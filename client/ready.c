@@ -3,6 +3,8 @@
  */
 #include "client/internal.h"
 
+#include "runtime/loop/fork.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -149,6 +151,12 @@ farcall_channel_wait_ready(farcall_channel *channel, uint64_t timeout_ms)
 		return FARCALL_FAILED_PRECONDITION;
 	if (channel->nil)
 		return FARCALL_RESOURCE_EXHAUSTED;
+	if (fc_forked(channel->forks)) {
+		fc_error_clear(
+		    &channel->ready_error); /* without the lock: no other thread is here */
+		return fc_fail(&channel->ready_error, FARCALL_FAILED_PRECONDITION,
+		    FARCALL_CAUSE_NONE, FC_FORKED_TEXT);
+	}
 	fc_error_clear(&error);
 	code = fc_channel_failure(channel, &error);
 	if (code != FARCALL_OK)
