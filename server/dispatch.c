@@ -60,11 +60,12 @@ refuse_path(fc_server_conn *conn, fc_stream *stream, const fc_head *head)
 static const char *
 overloaded(fc_server_loop *at, farcall_service *service)
 {
-	if (!fc_quota_take(&at->server->calls, at->index))
+	if (FARCALL_UNLIKELY(at->alone ? !fc_share_take_alone(at->calls)
+	                               : !fc_quota_take_shared(&at->server->calls, at->index)))
 		return "the server has reached its limit of calls";
 	if (service->max_calls == 0 || fc_quota_take(&service->calls, at->index))
 		return NULL;
-	fc_quota_give(&at->server->calls, at->index);
+	fc_share_give(at->calls, at->alone);
 	return "the service has reached its limit of calls";
 }
 

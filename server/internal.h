@@ -96,6 +96,8 @@ typedef struct fc_server_loop {
 	size_t n_routes;
 	fc_work_kind *kinds; /* of the routes */
 	fc_thread thread;    /* not the first one's */
+	fc_share *calls;     /* its share of the server's limit */
+	bool alone;          /* it is the only loop */
 
 	/* the loop's owner */
 	fc_server_state state; /* never SETUP */

@@ -27,6 +27,8 @@ init(fc_server_loop *at, farcall_server *server, unsigned index)
 {
 	at->server = server;
 	at->index = index;
+	at->calls = &server->calls.shares[index];
+	at->alone = server->n_loops == 1;
 	at->state = FC_SERVER_RUNNING;
 	fc_list_init(&at->conns);
 	fc_list_init(&at->fresh);

@@ -28,32 +28,39 @@ void fc_quota_fini(fc_quota *quota);                              /* also of one
 /* With several loops. */
 bool fc_quota_take_shared(fc_quota *quota, unsigned loop);
 
+/* The share of a loop that is the only one: nobody else counts in it. */
+static inline bool
+fc_share_take_alone(fc_share *share)
+{
+	size_t now = atomic_load_explicit(&share->left, memory_order_relaxed);
+
+	atomic_store_explicit(&share->left, now - (now != 0), memory_order_relaxed);
+	return now != 0;
+}
+
+static inline void
+fc_share_give(fc_share *share, bool alone)
+{
+	if (alone)
+		atomic_store_explicit(&share->left,
+		    atomic_load_explicit(&share->left, memory_order_relaxed) + 1,
+		    memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(&share->left, 1, memory_order_relaxed);
+}
+
 /* By the owner of the loop with that index. */
 static inline bool
 fc_quota_take(fc_quota *quota, unsigned loop)
 {
-	atomic_size_t *left = &quota->shares[loop].left;
-	size_t now;
-
-	if (quota->n != 1)
-		return fc_quota_take_shared(quota, loop);
-	now = atomic_load_explicit(left, memory_order_relaxed);
-	if (now == 0)
-		return false;
-	atomic_store_explicit(left, now - 1, memory_order_relaxed);
-	return true;
+	return quota->n == 1 ? fc_share_take_alone(quota->shares)
+	                     : fc_quota_take_shared(quota, loop);
 }
 
 static inline void
 fc_quota_give(fc_quota *quota, unsigned loop)
 {
-	atomic_size_t *left = &quota->shares[loop].left;
-
-	if (quota->n != 1)
-		atomic_fetch_add_explicit(left, 1, memory_order_relaxed);
-	else
-		atomic_store_explicit(left, atomic_load_explicit(left, memory_order_relaxed) + 1,
-		    memory_order_relaxed);
+	fc_share_give(&quota->shares[loop], quota->n == 1);
 }
 
 #endif

@@ -66,7 +66,7 @@ real_clock(void)
 static void
 give_back(fc_server_loop *at, farcall_service *service)
 {
-	fc_quota_give(&at->server->calls, at->index);
+	fc_share_give(at->calls, at->alone);
 	if (service->max_calls != 0)
 		fc_quota_give(&service->calls, at->index);
 }
