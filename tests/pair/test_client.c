@@ -61,6 +61,7 @@ null_and_failed_objects_answer(void **state)
 	assert_string_equal(farcall_call_strdup(call, "x"), "");
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_FAILED_PRECONDITION);
 	assert_string_equal(farcall_call_error(call), "FAILED_PRECONDITION: the channel is NULL");
+	assert_string_equal(farcall_call_status_message(call), "");
 	farcall_call_cancel(call);
 	farcall_call_free(call);
 	farcall_call_free(call);
@@ -72,6 +73,7 @@ null_and_failed_objects_answer(void **state)
 	call = farcall_call_new(channel);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_INVALID_ARGUMENT);
 	assert_non_null(strstr(farcall_call_error(call), "column"));
+	assert_string_equal(farcall_call_status_message(call), ""); /* no peer said so */
 	farcall_call_free(call);
 	farcall_channel_close(channel);
 
