@@ -77,6 +77,17 @@ null_and_failed_objects_answer(void **state)
 	farcall_call_free(call);
 	farcall_channel_close(channel);
 
+	channel = farcall_channel_open("ipv4:127.0.0.1:80,127.0.0.1:0");
+	assert_int_equal(farcall_channel_cause(channel), FARCALL_CAUSE_BAD_ADDRESS);
+	assert_string_equal(farcall_channel_error(channel),
+	    "bad address \"ipv4:127.0.0.1:80,127.0.0.1:0\", column 29: port 0 can only be bound");
+	farcall_channel_close(channel);
+	channel = farcall_channel_open("*:80");
+	assert_int_equal(farcall_channel_code(channel), FARCALL_INVALID_ARGUMENT);
+	assert_string_equal(farcall_channel_error(channel),
+	    "bad address \"*:80\", column 1: \"*\" can only be bound");
+	farcall_channel_close(channel);
+
 	channel = farcall_channel_open(NULL);
 	assert_int_equal(farcall_channel_code(channel), FARCALL_INVALID_ARGUMENT);
 	farcall_channel_close(channel);
