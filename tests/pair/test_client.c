@@ -61,6 +61,7 @@ null_and_failed_objects_answer(void **state)
 	assert_string_equal(farcall_call_strdup(call, "x"), "");
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_FAILED_PRECONDITION);
 	assert_string_equal(farcall_call_error(call), "FAILED_PRECONDITION: the channel is NULL");
+	assert_string_equal(farcall_call_status_message(call), "");
 	farcall_call_cancel(call);
 	farcall_call_free(call);
 	farcall_call_free(call);
@@ -72,7 +73,19 @@ null_and_failed_objects_answer(void **state)
 	call = farcall_call_new(channel);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_INVALID_ARGUMENT);
 	assert_non_null(strstr(farcall_call_error(call), "column"));
+	assert_string_equal(farcall_call_status_message(call), ""); /* no peer said so */
 	farcall_call_free(call);
+	farcall_channel_close(channel);
+
+	channel = farcall_channel_open("ipv4:127.0.0.1:80,127.0.0.1:0");
+	assert_int_equal(farcall_channel_cause(channel), FARCALL_CAUSE_BAD_ADDRESS);
+	assert_string_equal(farcall_channel_error(channel),
+	    "bad address \"ipv4:127.0.0.1:80,127.0.0.1:0\", column 29: port 0 can only be bound");
+	farcall_channel_close(channel);
+	channel = farcall_channel_open("*:80");
+	assert_int_equal(farcall_channel_code(channel), FARCALL_INVALID_ARGUMENT);
+	assert_string_equal(farcall_channel_error(channel),
+	    "bad address \"*:80\", column 1: \"*\" can only be bound");
 	farcall_channel_close(channel);
 
 	channel = farcall_channel_open(NULL);
