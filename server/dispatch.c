@@ -198,6 +198,31 @@ returned(fc_server_call *call, farcall_code *code)
 	return (before & FC_PHASE_COMPLETED) != 0;
 }
 
+/* The peer leaves more answers lie than we keep for it. */
+static bool
+is_choked(const fc_server_conn *conn)
+{
+	const fc_conn *base = &conn->conn;
+
+	return base->engine != NULL && base->ops->backlog != NULL &&
+	    base->ops->backlog(base->engine) > FC_SERVER_BACKLOG_MOST;
+}
+
+/* One call for each flush, since its answer may choke the connection again. */
+void
+fc_dispatch_resume(fc_conn *base)
+{
+	fc_server_conn *conn = conn_of(base);
+	fc_list *item;
+
+	if (FARCALL_LIKELY(fc_list_empty(&conn->held)) || is_choked(conn))
+		return;
+	item = fc_list_pop(&conn->held);
+	fc_loop_ready(base->loop, &FC_CONTAINER(item, fc_server_call, in_held)->task);
+	if (!fc_list_empty(&conn->held))
+		fc_conn_touch(base);
+}
+
 static void
 handle(fc_task *task)
 {
@@ -206,6 +231,10 @@ handle(fc_task *task)
 
 	if (call->stream == NULL) { /* cancelled while it waited for its turn */
 		fc_reply_finish(call);
+		return;
+	}
+	if (FARCALL_UNLIKELY(is_choked(call->conn))) {
+		fc_list_append(&call->conn->held, &call->in_held);
 		return;
 	}
 	call->task.run = send_completion;

@@ -83,6 +83,7 @@ fc_server_call_new(fc_server_conn *conn, farcall_service *service)
 	call->stream = NULL;
 	call->service = service;
 	fc_list_append(&conn->calls, &call->in_conn);
+	fc_list_init(&call->in_held);
 	fc_list_init(&call->in_fresh);
 	call->deadline.at = 0;
 	call->task.queued = false;
@@ -143,6 +144,10 @@ fc_reply_lost(fc_server_call *call)
 	bool in_handler = call->half_closed;
 
 	detach(call);
+	if (!fc_list_empty(&call->in_held)) { /* its task finishes it */
+		fc_list_remove(&call->in_held);
+		fc_loop_ready(call->conn->conn.loop, &call->task);
+	}
 	fc_call_mark_cancelled(&call->call);
 	if (!in_handler)
 		fc_reply_finish(call);

@@ -128,6 +128,8 @@ flush(fc_task *task)
 		conn->events->on_closed(conn, &conn->why);
 		return;
 	}
+	if (conn->state == FC_CONN_OPEN && conn->events->on_flushed != NULL)
+		conn->events->on_flushed(conn);
 	set_reading(conn);
 	set_timer(conn);
 }

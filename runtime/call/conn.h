@@ -27,6 +27,9 @@ typedef struct fc_conn_events {
 	const fc_engine_events *engine; /* `owner` of its events is the fc_conn */
 	const fc_engine_ops *ops;       /* NULL: ours; tests put another engine here */
 
+	/* May be NULL. It has written what could be written. The owner may free nothing here. */
+	void (*on_flushed)(fc_conn *conn);
+
 	/* The connection is over, for `why` (code OK: it was closed on purpose). The streams have
 	 * had their on_abort before. The last event; never inside a call of the owner's into the
 	 * connection. The owner may free the memory that holds it. */
