@@ -439,6 +439,23 @@ the_peer_is_known_once_connected(void **state)
 	test_pair_fini(&pair);
 }
 
+static void
+names_are_looked_up(void **state)
+{
+	char target[32];
+	farcall_channel *channel;
+	test_pair pair;
+
+	(void)state;
+	test_pair_init(&pair, "localhost:0");
+	test_pair_start(&pair);
+	snprintf(target, sizeof target, "localhost:%u", farcall_endpoint_port(pair.endpoint));
+	channel = farcall_channel_open(target);
+	assert_int_equal(test_echo(channel, "by name"), FARCALL_OK);
+	farcall_channel_close(channel);
+	test_pair_fini(&pair);
+}
+
 static int
 rounds(int usual)
 {
@@ -604,6 +621,7 @@ main(void)
 	    clean_test(plaintext_beyond_this_host_must_be_asked_for),
 	    clean_test(states_are_seen),
 	    clean_test(the_peer_is_known_once_connected),
+	    clean_test(names_are_looked_up),
 	    clean_test(a_server_restarts_between_calls),
 	    clean_test(a_server_that_stops_gently_is_followed),
 	    clean_test(wait_for_ready_waits_for_a_server),

@@ -216,7 +216,7 @@ expect_bomb(const ProtobufCMessageDescriptor *type, const char *unit, size_t uni
 		wire_raw(&w, unit, unit_size);
 	start = seconds();
 	o = unpack_limited(type, w.bytes, w.size, &fc_guard_defaults, GENEROUS);
-	assert_true(seconds() - start < 1.0);
+	assert_true(seconds() - start < 30.0); /* not quadratic: that would take hours */
 	if (o->arena.used > most)
 		fprintf(stderr, "%zu bytes of arena\n", o->arena.used);
 	assert_true(o->arena.used <= most);
