@@ -4,9 +4,11 @@ function(farcall_compile target)
     C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF C_VISIBILITY_PRESET hidden)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wpointer-arith -Wvla
     -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wundef
-    $<$<BOOL:${FARCALL_WERROR}>:-Werror>
+    $<$<BOOL:${FARCALL_WERROR}>:-Werror>)
+  if(FARCALL_SANITIZE AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
     # Sanitizers hide from gcc what is set; the other builds look for it.
-    $<$<AND:$<BOOL:${FARCALL_SANITIZE}>,$<C_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized>)
+    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
+  endif()
   if(NOT WIN32)
     target_compile_definitions(${target} PRIVATE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)
   endif()
