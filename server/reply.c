@@ -217,11 +217,11 @@ send_success(fc_server_call *call)
 		send_failure(call, FARCALL_INTERNAL, text);
 		return;
 	}
-	if (call->call.head.n != 0)
-		conn->ops->send_head(
-		    conn->engine, call->stream, call->call.head.n, call->call.head.at);
-	if (conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
-	    FC_SEND_NO_MEMORY)
+	if ((call->call.head.n != 0 &&
+	        conn->ops->send_head(conn->engine, call->stream, call->call.head.n,
+	            call->call.head.at) == FC_SEND_NO_MEMORY) ||
+	    conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
+	        FC_SEND_NO_MEMORY)
 		send_failure(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the reply");
 	else
 		conn->ops->send_tail(conn->engine, call->stream, &tail);

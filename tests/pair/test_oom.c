@@ -13,6 +13,16 @@ typedef struct outcome {
 	char error[256];
 } outcome;
 
+/* A success is whole: what the handler said besides is not missing. */
+static void
+check_value(const farcall_metadata *metadata, const char *key)
+{
+	const char *value = farcall_metadata_get(metadata, key);
+
+	assert_non_null(value);
+	assert_string_equal(value, "value");
+}
+
 static void
 on_done(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
 {
@@ -21,8 +31,11 @@ on_done(farcall_call *call, farcall_code code, const Pair__Message *reply, void 
 	out->done++;
 	out->code = code;
 	snprintf(out->error, sizeof out->error, "%s", farcall_call_error(call));
-	if (code == FARCALL_OK)
+	if (code == FARCALL_OK) {
 		assert_string_equal(reply->text, "a text");
+		check_value(farcall_call_metadata(call), "head");
+		check_value(farcall_call_trailers(call), "tail");
+	}
 	farcall_call_free(call);
 }
 
