@@ -99,8 +99,12 @@ disturb(sim *w)
 static void
 fail_memory(sim *w)
 {
-	if (w->oom)
-		sim_memory_fail_in(1 + sim_below(w, 60));
+	unsigned nth = 1 + sim_below(w, 60);
+
+	if (!w->oom)
+		return;
+	sim_note(w, "memory fails", nth, 0);
+	sim_memory_fail_in(nth);
 }
 
 void

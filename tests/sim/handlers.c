@@ -71,7 +71,7 @@ send_from_stack(sim_call *c, farcall_call *call)
 	Pair__Message reply = PAIR__MESSAGE__INIT;
 
 	fill(c, call, &reply);
-	return farcall_call_send_reply(call, &reply);
+	return farcall_call_send_reply(call, &reply.base);
 }
 
 /* ---- in the handler ---- */

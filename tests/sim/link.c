@@ -138,7 +138,7 @@ lose(sim_link *l, int number)
 	}
 }
 
-static link *
+static sim_link *
 other_end(const sim_link *l)
 {
 	fc_list_each (item, next, &l->net->links) {
@@ -172,6 +172,8 @@ begin_fault(sim_link *l)
 
 	l->fault = SIM_FAULT_NONE;
 	l->net->faults[fault]++;
+	if (fault != SIM_FAULT_STALL)
+		l->net->trouble[l->server]++;
 	note(l, names[fault], l->sent);
 	switch (fault) {
 	case SIM_FAULT_STALL:

@@ -13,6 +13,12 @@ typedef union head {
 	max_align_t align;
 } head;
 
+/* For a debugger to stop at. */
+void
+sim_memory_failed(void)
+{
+}
+
 static size_t blocks, bytes, peak, left;
 static unsigned failures;
 
@@ -22,6 +28,7 @@ refuse(void)
 	if (left == 0 || --left != 0)
 		return false;
 	failures++;
+	sim_memory_failed();
 	return true;
 }
 

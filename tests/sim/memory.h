@@ -14,6 +14,7 @@ size_t sim_memory_bytes(void);
 size_t sim_memory_peak(void);       /* bytes, since the last reset */
 void sim_memory_reset(void);        /* of the peak; nothing will fail */
 void sim_memory_fail_in(size_t n);  /* the nth allocation from now on fails, once; 0: none will */
+void sim_memory_failed(void);       /* called when one does, for a debugger to stop at */
 unsigned sim_memory_failures(void); /* since the last reset */
 
 #endif

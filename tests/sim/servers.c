@@ -55,8 +55,11 @@ static void
 free_server(sim *w, farcall_server *server)
 {
 	uint64_t before = w->clock.now;
+	bool inside = w->in_turn;
 
+	w->in_turn = true; /* callbacks come */
 	farcall_server_free(server);
+	w->in_turn = inside;
 	w->totals->frees++;
 	if (w->clock.now == before)
 		return;
@@ -66,12 +69,13 @@ free_server(sim *w, farcall_server *server)
 }
 
 static bool
-put_aside(sim *w, farcall_server *server)
+put_aside(sim *w, farcall_server *server, unsigned number)
 {
 	for (unsigned i = 0; i < SIM_OLD; i++) {
 		if (w->old[i] != NULL)
 			continue;
 		w->old[i] = server;
+		w->old_number[i] = number;
 		return true;
 	}
 	return false;
@@ -82,9 +86,10 @@ sim_server_stop(sim *w, unsigned i, uint64_t grace_ms, uint64_t pause)
 {
 	sim_server *s = &w->servers[i];
 
-	if (s->server == NULL || !put_aside(w, s->server))
+	if (s->server == NULL || !put_aside(w, s->server, i))
 		return;
 	sim_note(w, "server stop", i, grace_ms);
+	w->net.trouble[i]++;
 	farcall_server_stop(s->server, grace_ms);
 	s->server = NULL;
 	s->restart_at = w->clock.now + pause;
@@ -100,6 +105,7 @@ sim_server_free_now(sim *w, unsigned i, uint64_t pause)
 	if (server == NULL)
 		return;
 	sim_note(w, "server free", i, w->in_turn);
+	w->net.trouble[i]++;
 	s->server = NULL;
 	s->restart_at = w->clock.now + pause + 1;
 	free_server(w, server);
@@ -133,6 +139,15 @@ sim_servers_look(sim *w)
 	for (unsigned i = 0; i < w->n_servers; i++)
 		if (w->servers[i].restart_at <= w->clock.now)
 			sim_server_start(w, i);
+}
+
+bool
+sim_server_drains(const sim *w, unsigned i)
+{
+	for (unsigned n = 0; n < SIM_OLD; n++)
+		if (w->old[n] != NULL && w->old_number[n] == i)
+			return true;
+	return false;
 }
 
 uint64_t

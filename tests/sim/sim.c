@@ -212,6 +212,7 @@ begin(sim *w)
 	choose_kind(w);
 	test_random_seed(&w->net.random, test_random_next(&w->random));
 	sim_net_init(&w->net);
+	sim_note(w, "kind", w->calm + 2u * w->oom + 4u * w->limited, w->n_loops);
 	for (unsigned i = 0; i < w->n_loops; i++) {
 		w->loops[i] = fc_loop_open(&w->clock, NULL);
 		if (w->loops[i] == NULL)
@@ -259,7 +260,7 @@ heal(sim *w)
 		if (w->servers[i].restart_at != FC_NEVER)
 			w->servers[i].restart_at = w->clock.now;
 	}
-	while (sim_calls_open(w) != 0) {
+	while (sim_calls_open(w) != 0 || sim_handlers_next(w) != FC_NEVER) {
 		if (w->clock.now >= until)
 			sim_broken(w, "%u calls are open %llu s after all faults were healed",
 			    sim_calls_open(w), (unsigned long long)(HEALED_NS / FC_NS_PER_S));

@@ -103,6 +103,7 @@ struct sim {
 	sim_net net;
 	sim_server servers[SIM_SERVERS];
 	farcall_server *old[SIM_OLD];
+	unsigned old_number[SIM_OLD];
 	sim_client clients[SIM_CLIENTS];
 	sim_call calls[SIM_CALLS];
 	unsigned n_calls;
@@ -138,6 +139,7 @@ void sim_server_free_now(sim *w, unsigned i, uint64_t pause);
 void sim_servers_look(sim *w); /* restarts what is due, frees what has stopped */
 void sim_servers_fini(sim *w);
 uint64_t sim_servers_next(const sim *w);
+bool sim_server_drains(const sim *w, unsigned i);
 void sim_free_inside(sim *w); /* in a callback on a loop */
 
 /* ---- handlers.c ---- */
