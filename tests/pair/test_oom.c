@@ -42,11 +42,15 @@ on_done(farcall_call *call, farcall_code code, const Pair__Message *reply, void 
 static farcall_code
 echo_with_all(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 {
+	char text[6000] = "";
+
 	reply->text = farcall_call_strdup(call, request->text);
 	reply->data.data = (uint8_t *)farcall_call_alloc(call, 3000);
 	reply->data.len = reply->data.data != NULL ? 3000 : 0;
 	farcall_call_add_metadata(call, "head", "value");
 	farcall_call_add_trailer(call, "tail", "value");
+	memset(text, 'x', sizeof text - 1);
+	farcall_call_add_trailer(call, "long", text);
 	return FARCALL_OK;
 }
 
