@@ -100,7 +100,8 @@ check_unavailable(const sim_call *c)
 
 	if (!c->wait_for_ready)
 		return;
-	if (w->net.trouble[c->server] == c->trouble && !sim_server_drains(w, c->server))
+	if (w->net.trouble[c->server] == c->trouble && !sim_server_drains(w, c->server) &&
+	    !sim_net_is_sick(&w->net, c->server))
 		wrong(c, "though it waits for ready and no connection was lost");
 	if (w->calm)
 		wrong(c, "though it waits for ready and every server stopped gently");

@@ -413,6 +413,14 @@ plan(sim_link *l, bool client)
 	l->chunk = chunks[below(l, FC_COUNT(chunks))];
 	l->tiny = below(l, 5) == 0 ? below(l, 400) : 0;
 	l->room = rooms[below(l, FC_COUNT(rooms))];
+	if (l->delay >= FC_NS_PER_MS) { /* slow, but not as slow as a few bytes a second */
+		l->chunk = FC_MAX(l->chunk, 1500);
+		l->room = FC_MAX(l->room, 16384);
+	}
+	if (l->delay > FC_NS_PER_MS) {
+		l->chunk = l->room = OUT_MOST;
+		l->tiny = 0;
+	}
 	l->refused = client && net->refuse_odds != 0 && below(l, net->refuse_odds) == 0;
 	if (net->fault_odds != 0 && below(l, net->fault_odds) == 0) {
 		l->fault = (sim_fault)(1 + below(l, SIM_FAULTS - 1));
@@ -496,6 +504,18 @@ sim_net_disturb(sim_net *net, sim_fault fault)
 	}
 }
 
+bool
+sim_net_is_sick(const sim_net *net, unsigned server)
+{
+	fc_list_each (item, next, &net->links) {
+		const sim_link *l = FC_CONTAINER(item, sim_link, in_net);
+
+		if (l->server == server && (l->hole || l->half || l->blocked))
+			return true;
+	}
+	return false;
+}
+
 static void
 calm(sim_link *l)
 {
@@ -504,6 +524,10 @@ calm(sim_link *l)
 	l->open_delay = FC_MIN(l->open_delay, FC_NS_PER_MS);
 	l->refused = false;
 	l->tiny = 0;
+	if (l->timer.at == 0)
+		return;
+	fc_timer_stop(l->loop, &l->timer); /* it may have been a stall's */
+	plan_next(l, 0);
 }
 
 void

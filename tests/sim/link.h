@@ -51,6 +51,9 @@ void sim_net_fini(sim_net *net);
 /* A fault now, at one link of the net, chosen by `random`. */
 void sim_net_disturb(sim_net *net, sim_fault fault);
 
+/* A connection of this server has a fault that lasts. */
+bool sim_net_is_sick(const sim_net *net, unsigned server);
+
 /* No faults from now on; links that have one which will not pass by itself are reset. */
 void sim_net_heal(sim_net *net);
 
