@@ -39,10 +39,9 @@ static void
 refuse(fc_server_conn *conn, fc_stream *stream, farcall_code code, const char *text)
 {
 	fc_tail tail = {.code = code, .message = {text, strlen(text)}};
-	const fc_engine_ops *ops = conn->conn.ops;
 
-	ops->send_tail(conn->conn.engine, stream, &tail);
-	ops->release(conn->conn.engine, stream);
+	fc_server_send_tail(&conn->conn, stream, &tail);
+	conn->conn.ops->release(conn->conn.engine, stream);
 	fc_conn_touch(&conn->conn);
 }
 
@@ -308,7 +307,7 @@ fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
 		fc_server_call *call = FC_CONTAINER(item, fc_server_call, in_conn);
 
 		if (conn->conn.engine != NULL)
-			conn->conn.ops->send_tail(conn->conn.engine, call->stream, &tail);
+			fc_server_send_tail(&conn->conn, call->stream, &tail);
 		fc_reply_lost(call);
 	}
 }

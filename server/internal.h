@@ -218,6 +218,9 @@ void fc_dispatch_resume(fc_conn *conn); /* it has written: goes on with what is 
 void fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why);
 
 /* reply.c */
+/* Without memory for it the stream is reset with a code that says so. */
+void fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail);
+
 void fc_reply(fc_server_call *call, farcall_code code); /* sends it, if the wire is still there */
 void fc_reply_failure(
     fc_server_call *call, farcall_code code, farcall_cause cause, const char *text);

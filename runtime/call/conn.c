@@ -49,7 +49,9 @@ begin_close(fc_conn *conn, const fc_error *why)
 	if (conn->state == FC_CONN_CLOSING || conn->state == FC_CONN_CLOSED)
 		return;
 	conn->state = FC_CONN_CLOSING;
-	conn->until = fc_loop_now(conn->loop) + FC_CONN_LINGER_NS;
+	conn->patient = why == NULL;
+	conn->until =
+	    fc_loop_now(conn->loop) + (why == NULL ? FC_CONN_UNSENT_NS : FC_CONN_LINGER_NS);
 	if (why != NULL)
 		conn->why = *why;
 	fc_conn_touch(conn);
@@ -79,22 +81,42 @@ note_progress(fc_conn *conn, size_t taken, size_t size)
 		conn->stuck = fc_loop_now(conn->loop) + FC_CONN_STUCK_NS;
 }
 
-static void
+/* Answers whether the pipe took anything. */
+static bool
 write_out(fc_conn *conn)
 {
 	fc_piece pieces[16];
 	size_t n, size, taken;
+	bool moved = false;
 
 	while (!conn->blocked && !conn->lost && !conn->shut) {
 		n = conn->ops->output(conn->engine, pieces, FC_COUNT(pieces));
 		if (n == 0)
-			return;
+			break;
 		size = 0;
 		for (size_t i = 0; i < n; i++)
 			size += pieces[i].size;
 		taken = conn->pipe->ops->write(conn->pipe, pieces, n);
 		conn->ops->wrote(conn->engine, taken);
 		note_progress(conn, taken, size);
+		moved = moved || taken != 0;
+	}
+	return moved;
+}
+
+/* The end of the stream goes out behind the last byte; only then does the peer have to hurry. */
+static void
+go_on_closing(fc_conn *conn, bool moved)
+{
+	if (conn->shut || conn->lost)
+		return;
+	if (!conn->blocked) {
+		conn->shut = true;
+		if (conn->patient)
+			conn->until = fc_loop_now(conn->loop) + FC_CONN_LINGER_NS;
+		conn->pipe->ops->shutdown(conn->pipe);
+	} else if (moved && conn->patient) {
+		conn->until = fc_loop_now(conn->loop) + FC_CONN_UNSENT_NS;
 	}
 }
 
@@ -113,15 +135,14 @@ static void
 flush(fc_task *task)
 {
 	fc_conn *conn = FC_CONTAINER(task, fc_conn, flush);
+	bool moved = false;
 
 	if (conn->state == FC_CONN_CLOSED)
 		return;
 	if (conn->engine != NULL)
-		write_out(conn);
-	if (conn->state == FC_CONN_CLOSING && !conn->blocked && !conn->shut && !conn->lost) {
-		conn->shut = true;
-		conn->pipe->ops->shutdown(conn->pipe);
-	}
+		moved = write_out(conn);
+	if (conn->state == FC_CONN_CLOSING)
+		go_on_closing(conn, moved);
 	if (conn->state == FC_CONN_CLOSING &&
 	    (conn->lost || (conn->shut && conn->ended) || fc_loop_now(conn->loop) >= conn->until)) {
 		release(conn);
@@ -290,6 +311,7 @@ give_up(fc_conn *conn, const char *why)
 	if (conn->state == FC_CONN_OPEN)
 		conn->ops->end(conn->engine, &error);
 	begin_close(conn, &error);
+	conn->patient = false;
 	conn->until = fc_loop_now(conn->loop);
 }
 
@@ -377,6 +399,9 @@ fc_conn_close(fc_conn *conn, farcall_code code, const char *text)
 	if (conn->state == FC_CONN_OPEN)
 		conn->ops->close(conn->engine, code, text);
 	begin_close(conn, NULL);
+	conn->patient = false;
+	conn->until = earlier(conn->until, fc_loop_now(conn->loop) + FC_CONN_LINGER_NS);
+	fc_conn_touch(conn);
 }
 
 void
