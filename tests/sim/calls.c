@@ -337,11 +337,13 @@ sim_call_free(sim *w, sim_call *c)
 void
 sim_calls_check(sim *w)
 {
-	for (unsigned i = 0; i < w->n_calls; i++) {
+	for (unsigned i = w->first_open; i < w->n_calls; i++) {
 		const sim_call *c = &w->calls[i];
 
-		if (c->done != 0)
+		if (c->done != 0) {
+			w->first_open += i == w->first_open;
 			continue;
+		}
 		if (c->ended_by_us)
 			sim_broken(w, "call %u was given up and has not ended", c->id);
 		if (w->clock.now > latest(c))

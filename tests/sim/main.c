@@ -86,15 +86,17 @@ work(worker *self, const options *o, uint64_t first, unsigned step)
 	_exit(0);
 }
 
-static int
+static void
 start_worker(worker *self, const options *o, uint64_t first, unsigned step)
 {
+	int pid;
+
 	fflush(stdout);
 	fflush(stderr);
-	self->pid = fork();
-	if (self->pid == 0)
+	pid = fork();
+	if (pid == 0)
 		work(self, o, first, step);
-	return self->pid;
+	self->pid = pid;
 }
 
 /* How it went: 0 well; else the exit status or the signal. */

@@ -107,6 +107,8 @@ struct sim {
 	sim_client clients[SIM_CLIENTS];
 	sim_call calls[SIM_CALLS];
 	unsigned n_calls;
+	unsigned first_open; /* those before it have ended */
+	unsigned n_waiting;  /* handlers to be completed, or held */
 
 	/* what kind of universe it is */
 	bool calm;      /* nothing is lost: every call without a deadline must succeed */
