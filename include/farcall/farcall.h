@@ -11,6 +11,7 @@
 #include <farcall/interface.h>
 #include <farcall/log.h>
 #include <farcall/loop.h>
+#include <farcall/protobuf_c.h>
 #include <farcall/server.h>
 
 #endif
