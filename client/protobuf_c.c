@@ -9,8 +9,6 @@
 #include "runtime/base/log.h"
 #include "runtime/call/descriptor.h"
 
-#include <farcall/protobuf_c.h>
-
 /* One block: the methods, then their paths. */
 typedef struct fc_old_client {
 	ProtobufCService base; /* first */
@@ -95,7 +93,7 @@ log_failure(farcall_call *call, void *data)
 
 /* What of the program's comes in it may destroy the service. */
 static void
-tell(fc_old_client *client, farcall_call *call, const ProtobufCMessage *message,
+tell_program(fc_old_client *client, farcall_call *call, const ProtobufCMessage *message,
     ProtobufCClosure closure, void *data)
 {
 	if (message == NULL && client->on_error != NULL)
@@ -116,7 +114,7 @@ done(farcall_call *call, farcall_code code, const ProtobufCMessage *message, voi
 	fc_spin_lock(&client->lock);
 	fc_list_remove(&old->in_client);
 	fc_spin_unlock(&client->lock);
-	tell(client, call, message, old->closure, old->data);
+	tell_program(client, call, message, old->closure, old->data);
 }
 
 static void
@@ -132,7 +130,7 @@ invoke(ProtobufCService *service, unsigned index, const ProtobufCMessage *input,
 	if (client->error.code != FARCALL_OK)
 		fc_call_settle_error(call, &client->error);
 	if (old == NULL) {
-		tell(client, call, NULL, closure, data);
+		tell_program(client, call, NULL, closure, data);
 		return;
 	}
 	if (index < service->descriptor->n_methods)

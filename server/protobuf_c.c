@@ -9,8 +9,6 @@
 #include "runtime/base/log.h"
 #include "runtime/call/descriptor.h"
 
-#include <farcall/protobuf_c.h>
-
 #include <string.h>
 
 /* One block: the methods, then their paths. */

@@ -11,7 +11,6 @@
 #include <farcall/interface.h>
 #include <farcall/log.h>
 #include <farcall/loop.h>
-#include <farcall/protobuf_c.h>
 #include <farcall/server.h>
 
 #endif
