@@ -35,11 +35,14 @@ typedef enum fc_server_state {
 	FC_SERVER_STOPPED
 } fc_server_state;
 
+typedef struct fc_old_service fc_old_service;
+
 struct farcall_service {
 	fc_list in_server;
 	farcall_server *server;
 	const farcall_interface *iface;
-	void *ops; /* our copy of the handlers */
+	fc_old_service *old; /* a protobuf-c service, whose `iface` is in it; NULL: none */
+	void *ops;           /* our copy of the handlers */
 	size_t ops_size;
 	void *self;
 	size_t max_calls, max_message; /* 0: the server's */
@@ -191,6 +194,24 @@ extern farcall_service fc_nil_service;
 farcall_code fc_routes_make(farcall_server *server, fc_error *error); /* after the crew */
 const fc_route *fc_routes_find(const farcall_server *server, const char *path, size_t size);
 void fc_service_free(farcall_service *service);
+
+/* protobuf_c.c: services that protoc-c generates */
+void fc_old_service_free(fc_old_service *old);
+
+/* tickets.c: what their closures are given */
+typedef enum fc_ticket_use {
+	FC_TICKET_GOOD,
+	FC_TICKET_LATE,     /* the call was cancelled before its closure came */
+	FC_TICKET_SPENT,    /* the closure has come before */
+	FC_TICKET_FORGOTTEN /* one of the two, long ago */
+} fc_ticket_use;
+
+void fc_tickets_hold(void); /* one more service has closures */
+void fc_tickets_drop(void);
+void *fc_ticket_new(farcall_call *call); /* any thread, as the next; NULL: no memory */
+
+/* Uses it up, by cancelling or else by the closure. GOOD: *call is the taker's to complete. */
+fc_ticket_use fc_ticket_take(void *ticket, bool cancelled, farcall_call **call);
 
 /* endpoint.c */
 extern farcall_endpoint fc_nil_endpoint;
