@@ -70,6 +70,7 @@ fc_server_on_accept(void *owner, fc_accepted *accepted)
 		fc_free(conn);
 		return;
 	}
+	fc_conn_set_peer_timeout(&conn->conn, server->peer_timeout_ms);
 	fc_refs_init(&conn->refs);
 	fc_server_hold(server);
 	conn->server = server;

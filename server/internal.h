@@ -22,7 +22,10 @@
 #define FC_SERVER_SIGNAL_GRACE_MS 30000
 #define FC_SERVER_ENDPOINTS_MOST 64
 #define FC_SERVER_BACKLOG_MOST ((size_t)64 << 20) /* answers that a peer does not take */
-#define FC_SERVER_KEEP_CALLS 1024                 /* call objects kept for the next calls */
+#define FC_SERVER_PEER_TIMEOUT_MS 20000u
+#define FC_SERVER_PEER_TIMEOUT_LEAST_MS 1000u
+#define FC_SERVER_PEER_TIMEOUT_MOST_MS 86400000u
+#define FC_SERVER_KEEP_CALLS 1024 /* call objects kept for the next calls */
 
 /* Where the task that stops is. A server that ends while the task is in the mail is freed by the
  * task. */
@@ -92,6 +95,7 @@ struct farcall_server {
 	/* set-up: the program's thread, until start */
 	fc_error error;
 	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
+	unsigned peer_timeout_ms;
 	bool serial;
 	bool on_signals;
 	bool lent; /* the loop is the program's */

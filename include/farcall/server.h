@@ -40,6 +40,12 @@ FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t b
  * Default 16 KiB; 1 KiB to 1 MiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
+/* TCP: a peer that does not acknowledge what was sent for so long is dead: its connection ends and
+ * its calls are cancelled. Milliseconds, default 20,000, as gRPC's keepalive; 1,000 to 86,400,000,
+ * in whole seconds on macOS and Windows; 0: the system's own rule, usually some 15 minutes. Linux,
+ * macOS and Windows; elsewhere always the system's rule. */
+FARCALL_API void farcall_server_set_peer_timeout_ms(farcall_server *server, uint64_t ms);
+
 /* Threads of the server at a time, its loop's own included, so that handlers that block do not hold
  * it up: started when needed, two as soon as it listens. When all are taken, up to 1,024 calls of
  * methods known to block wait for one; one more is answered RESOURCE_EXHAUSTED; and a handler that
