@@ -49,7 +49,8 @@ typedef enum farcall_state {
 /* As last seen; connects nothing. Any thread. */
 FARCALL_API farcall_state farcall_channel_state(const farcall_channel *channel);
 
-/* Connects, if it must, and waits: OK, or DEADLINE_EXCEEDED with the last failure's text. */
+/* Connects, if it must, and waits: OK, or DEADLINE_EXCEEDED with the last failure's text, which
+ * farcall_channel_error() then shows until the next wait. Its calls are not failed by it. */
 FARCALL_API farcall_code farcall_channel_wait_ready(farcall_channel *channel, uint64_t timeout_ms);
 
 /* Cancels what is in flight and lets go; may be called in a callback. Never blocks. */

@@ -27,6 +27,9 @@ typedef struct fc_conn_events {
 	const fc_engine_events *engine; /* `owner` of its events is the fc_conn */
 	const fc_engine_ops *ops;       /* NULL: ours; tests put another engine here */
 
+	/* May be NULL. It has written what could be written. The owner may free nothing here. */
+	void (*on_flushed)(fc_conn *conn);
+
 	/* The connection is over, for `why` (code OK: it was closed on purpose). The streams have
 	 * had their on_abort before. The last event; never inside a call of the owner's into the
 	 * connection. The owner may free the memory that holds it. */
@@ -48,6 +51,7 @@ struct fc_conn {
 	bool shut;      /* our end of the stream has been sent */
 	bool ended;     /* the peer's end of the stream has come */
 	bool lost;      /* the pipe has broken */
+	uint64_t stuck; /* when a peer that takes nothing is given up, while blocked; 0: none */
 	uint64_t until; /* of the handshake, or of the linger; FC_NEVER */
 	fc_error why;   /* the first reason to end */
 	uint8_t first[24];
@@ -56,6 +60,7 @@ struct fc_conn {
 
 #define FC_CONN_HANDSHAKE_NS (10 * FC_NS_PER_S) /* until the first bytes tell the protocol */
 #define FC_CONN_LINGER_NS FC_NS_PER_S
+#define FC_CONN_STUCK_NS (60 * FC_NS_PER_S) /* a peer that takes no byte of what waits for it */
 
 /* Server: takes `accepted`. On failure nothing is left and no event comes. */
 farcall_code fc_conn_accept(fc_conn *conn, fc_loop *loop, fc_accepted *accepted,
