@@ -150,6 +150,10 @@ typedef struct fc_server_conn {
 	fc_list held; /* those whose handlers wait until the peer takes more of what was answered */
 	fc_metadata_memo memo;
 	fc_peer peer;
+
+	/* any thread; in bytes */
+	atomic_size_t backlog; /* answers that lie in the engine, as the loop's owner saw it last */
+	atomic_size_t unsent;  /* memory of calls whose handlers have returned on another thread */
 } fc_server_conn;
 
 /* Steps of a call that is completed later. Whoever sets the second of the two sends the answer. */
@@ -172,6 +176,8 @@ typedef struct fc_server_call {
 	/* the handler, then the loop's owner */
 	farcall_code code; /* what it returned */
 	bool skipped;      /* it was not called: the call had been cancelled */
+	bool postponed;    /* it was not called: the connection is choked */
+	size_t unsent;     /* the call's part of the connection's */
 
 	/* the handler, then whoever completes the call */
 	ProtobufCMessage *reply;
