@@ -19,6 +19,7 @@
 #define JOBS_MOST 16
 #define ACTS 50u
 #define FAILURES_MOST 3
+#define SEED_SECONDS 120 /* real ones; a universe that takes longer hangs */
 
 typedef struct options {
 	uint64_t from, count;
@@ -72,6 +73,7 @@ work(worker *self, const options *o, uint64_t first, unsigned step)
 		uint64_t hash;
 
 		self->seed = seed;
+		alarm(SEED_SECONDS);
 		hash = run_one(seed, o->acts, o->trace, &self->totals);
 		if (o->trace)
 			printf("seed %llu: hash %016llx\n", (unsigned long long)seed,
@@ -161,8 +163,8 @@ report(worker *scratch, const options *o, uint64_t seed, int how)
 	unsigned acts = o->shrink ? fewest_acts(scratch, seed, o->acts) : o->acts;
 
 	if (how > 1000)
-		fprintf(stderr, "sim: seed %llu: killed by signal %d\n", (unsigned long long)seed,
-		    how - 1000);
+		fprintf(stderr, "sim: seed %llu: %s %d\n", (unsigned long long)seed,
+		    how == 1000 + SIGALRM ? "hangs: signal" : "killed by signal", how - 1000);
 	fprintf(stderr, "sim: to see it again:  sim --seed %llu --acts %u --trace\n",
 	    (unsigned long long)seed, acts);
 }
