@@ -136,6 +136,8 @@ serve(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 	c->served = call;
 	answer_metadata(c, call);
 	sim_act_inside(w);
+	if (sim_odds(w, 25))
+		sim_child_start(w, c);
 	return follow_plan(c, call, reply);
 }
 
