@@ -133,8 +133,8 @@ set_target(farcall_channel *channel, const char *target)
 	if (target == NULL)
 		fc_fail(&error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
 		    "the target is NULL");
-	else
-		fc_address_parse(&channel->address, target, &error);
+	else if (fc_address_parse(&channel->address, target, &error) == FARCALL_OK)
+		fc_address_check_target(&channel->address, &error);
 	if (error.code == FARCALL_OK)
 		channel->config.authority = fc_address_authority(&channel->address);
 	else

@@ -39,10 +39,9 @@ static void
 refuse(fc_server_conn *conn, fc_stream *stream, farcall_code code, const char *text)
 {
 	fc_tail tail = {.code = code, .message = {text, strlen(text)}};
-	const fc_engine_ops *ops = conn->conn.ops;
 
-	ops->send_tail(conn->conn.engine, stream, &tail);
-	ops->release(conn->conn.engine, stream);
+	fc_server_send_tail(&conn->conn, stream, &tail);
+	conn->conn.ops->release(conn->conn.engine, stream);
 	fc_conn_touch(&conn->conn);
 }
 
@@ -198,6 +197,43 @@ returned(fc_server_call *call, farcall_code *code)
 	return (before & FC_PHASE_COMPLETED) != 0;
 }
 
+/* The peer leaves more answers lie than we keep for it. */
+static bool
+is_choked(const fc_server_conn *conn)
+{
+	const fc_conn *base = &conn->conn;
+
+	return base->engine != NULL && base->ops->backlog != NULL &&
+	    base->ops->backlog(base->engine) > FC_SERVER_BACKLOG_MOST;
+}
+
+/* One call for each flush, since its answer may choke the connection again. */
+void
+fc_dispatch_resume(fc_conn *base)
+{
+	fc_server_conn *conn = conn_of(base);
+	fc_list *item;
+
+	if (FARCALL_LIKELY(fc_list_empty(&conn->held)) || is_choked(conn))
+		return;
+	item = fc_list_pop(&conn->held);
+	fc_loop_ready(base->loop, &FC_CONTAINER(item, fc_server_call, in_held)->work.task);
+	if (!fc_list_empty(&conn->held))
+		fc_conn_touch(base);
+}
+
+/* The handler's turn, unless the connection is choked by what was answered before it. */
+static void
+admit(fc_task *task)
+{
+	fc_server_call *call = FC_CONTAINER(task, fc_server_call, work.task);
+
+	if (FARCALL_UNLIKELY(is_choked(call->conn)) && call->stream != NULL)
+		fc_list_append(&call->conn->held, &call->in_held);
+	else
+		fc_crew_start(&call->work);
+}
+
 /* On any thread of the crew: touches nothing but the call, and of that nothing that the loop's
  * owner may touch meanwhile. */
 static void
@@ -238,7 +274,6 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 {
 	fc_server_call *call = call_of(stream);
 
-	(void)owner;
 	if (call->request == NULL) {
 		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "no request message in a unary call");
@@ -247,7 +282,8 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 	call->half_closed = true;
 	call->work.run = run;
 	call->work.done = done;
-	fc_crew_ready(&call->work);
+	call->work.task.run = admit;
+	fc_loop_ready(conn_of(owner)->conn.loop, &call->work.task);
 }
 
 /* ---- the end, otherwise ---- */
@@ -271,7 +307,7 @@ fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
 		fc_server_call *call = FC_CONTAINER(item, fc_server_call, in_conn);
 
 		if (conn->conn.engine != NULL)
-			conn->conn.ops->send_tail(conn->conn.engine, call->stream, &tail);
+			fc_server_send_tail(&conn->conn, call->stream, &tail);
 		fc_reply_lost(call);
 	}
 }

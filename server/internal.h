@@ -24,7 +24,8 @@
 #define FC_SERVER_PEER_TIMEOUT_MS 20000u
 #define FC_SERVER_PEER_TIMEOUT_LEAST_MS 1000u
 #define FC_SERVER_PEER_TIMEOUT_MOST_MS 86400000u
-#define FC_SERVER_KEEP_CALLS 1024 /* call objects kept for the next calls */
+#define FC_SERVER_BACKLOG_MOST ((size_t)64 << 20) /* answers that a peer does not take */
+#define FC_SERVER_KEEP_CALLS 1024                 /* call objects kept for the next calls */
 
 /* Where the task that stops is. A server that ends while the task is in the mail is freed by the
  * task. */
@@ -143,6 +144,7 @@ typedef struct fc_server_conn {
 	farcall_server *server;
 	farcall_endpoint *endpoint;
 	fc_list calls; /* fc_server_call, those that have a stream */
+	fc_list held; /* those whose handlers wait until the peer takes more of what was answered */
 	fc_metadata_memo memo;
 	fc_peer peer;
 } fc_server_conn;
@@ -157,7 +159,7 @@ typedef struct fc_server_call {
 	fc_server_conn *conn; /* a reference */
 	fc_stream *stream;    /* NULL: the wire has ended it */
 	farcall_service *service;
-	fc_list in_conn, in_fresh;
+	fc_list in_conn, in_held, in_fresh;
 	fc_timer deadline;
 	fc_work work; /* the handler; its task then sends the completion */
 	ProtobufCMessage *request;
@@ -214,11 +216,15 @@ void fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, s
 void fc_dispatch_half_close(void *owner, fc_stream *stream);
 void fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort);
 void fc_dispatch_arm(fc_task *task);
+void fc_dispatch_resume(fc_conn *conn); /* it has written: goes on with what is held */
 
 /* Ends every call of the connection on the wire; what pends is cancelled and goes on without it. */
 void fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why);
 
 /* reply.c */
+/* Without memory for it the stream is reset with a code that says so. */
+void fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail);
+
 void fc_reply(fc_server_call *call, farcall_code code); /* sends it, if the wire is still there */
 void fc_reply_failure(
     fc_server_call *call, farcall_code code, farcall_cause cause, const char *text);

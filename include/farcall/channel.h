@@ -67,7 +67,8 @@ FARCALL_API void farcall_channel_on_state(
 /* "READY" */
 FARCALL_API const char *farcall_state_name(farcall_state state);
 
-/* Connects, if it must, and waits: OK, or DEADLINE_EXCEEDED with the last failure's text. */
+/* Connects, if it must, and waits: OK, or DEADLINE_EXCEEDED with the last failure's text, which
+ * farcall_channel_error() then shows until the next wait. Its calls are not failed by it. */
 FARCALL_API farcall_code farcall_channel_wait_ready(farcall_channel *channel, uint64_t timeout_ms);
 
 /* Cancels what is in flight and lets go; may be called in a callback. Never blocks. */

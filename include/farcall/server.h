@@ -111,13 +111,14 @@ FARCALL_API unsigned farcall_endpoint_port(const farcall_endpoint *endpoint);
  * are accepted and go on stop; a dead owner's are ignored. */
 FARCALL_API farcall_code farcall_server_publish(farcall_server *server, const char *registry);
 
-/* Accepts calls; blocks until stopped and drained. */
+/* Accepts calls; blocks until stopped and drained, and the last handler has returned. The calling
+ * thread runs handlers, too. */
 FARCALL_API farcall_code farcall_server_listen(farcall_server *server);
 
 /* Accepts calls on a thread of its own, or on the lent loop; returns at once. */
 FARCALL_API farcall_code farcall_server_start(farcall_server *server);
 
-/* After start: blocks until stopped and drained. */
+/* After start: blocks until stopped and drained, and the last handler has returned. */
 FARCALL_API farcall_code farcall_server_wait(farcall_server *server);
 
 /* Stops accepting, sends GOAWAY in two steps, lets calls in flight end for `grace_ms`, then cancels
@@ -127,9 +128,9 @@ FARCALL_API void farcall_server_stop(farcall_server *server, uint64_t grace_ms);
 /* Has stopped and drained; for lent loops, which have no wait. */
 FARCALL_API bool farcall_server_stopped(const farcall_server *server);
 
-/* Stops at once if it runs, waits for its own thread, and frees. Pending calls stay valid until
- * they are completed. FAILED_PRECONDITION in the log, and nothing done, inside one of its own
- * handlers. */
+/* Stops at once if it runs, waits for its own threads and so for its handlers, and frees. Pending
+ * calls stay valid until they are completed. FAILED_PRECONDITION in the log, and nothing done,
+ * inside one of its own handlers. */
 FARCALL_API void farcall_server_free(farcall_server *server);
 
 FARCALL_API farcall_code farcall_server_code(const farcall_server *server);
