@@ -399,7 +399,7 @@ SERVER(an_hpack_bomb)
 	wire_frame(w, FC_H2_HEADERS, FC_H2_END_HEADERS, 1, block, sizeof block);
 	wire_says(w,
 	    "HEADERS 1 end :status=200 content-type=application/grpc grpc-status=8 "
-	    "grpc-message=the request's header list is larger than 8192 bytes or 128 fields\n"
+	    "grpc-message=the request's header list is larger than 8192 bytes or 144 fields\n"
 	    "RST 1 NO_ERROR\n");
 	/* The table is in step, the connection lives. */
 	wire_call(w, 3, true);
@@ -430,7 +430,7 @@ a_list_of_(wire *w)
 		wire_sees(w, "");
 		wire_says(w,
 		    "HEADERS 1 end :status=200 content-type=application/grpc grpc-status=8 "
-		    "grpc-message=the request's header list is larger than 300 bytes or 128 "
+		    "grpc-message=the request's header list is larger than 300 bytes or 144 "
 		    "fields\n");
 	}
 }
