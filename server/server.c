@@ -73,7 +73,7 @@ void
 farcall_server_set_max_metadata(farcall_server *server, size_t bytes)
 {
 	if (server != NULL)
-		set_size(server, &server->max_metadata, "max metadata", bytes, 1024, 1 << 20);
+		set_size(server, &server->max_metadata, "max metadata", bytes, 1024, 1 << 16);
 }
 
 void

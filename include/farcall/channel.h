@@ -32,7 +32,7 @@ FARCALL_API void farcall_channel_set_loop(farcall_channel *channel, farcall_loop
 /* Bytes of one message received; more is RESOURCE_EXHAUSTED. Default 4 MiB; 1 to 2^31 - 1. */
 FARCALL_API void farcall_channel_set_max_message(farcall_channel *channel, size_t bytes);
 
-/* Bytes of one header list received; more is RESOURCE_EXHAUSTED. Default 16 KiB; 1 KiB to 1 MiB. */
+/* Bytes of one header list received; more is RESOURCE_EXHAUSTED. Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes);
 
 /* TCP: a server that does not acknowledge what was sent for so long is dead: its connection ends,

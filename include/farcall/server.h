@@ -37,7 +37,7 @@ FARCALL_API void farcall_server_set_max_calls(farcall_server *server, size_t mos
 FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t bytes);
 
 /* Bytes of one header list received: names, values, and 32 a field (RFC 9113 section 6.5.2).
- * Default 16 KiB; 1 KiB to 1 MiB. */
+ * Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
 /* TCP: a peer that does not acknowledge what was sent for so long is dead: its connection ends and

@@ -132,7 +132,7 @@ settings_have_ranges_and_come_first(void **state)
 		size_t value;
 		bool good;
 	} messages[] = {{0, false}, {1, true}, {INT32_MAX, true}, {(size_t)INT32_MAX + 1, false}},
-	  lists[] = {{1023, false}, {1024, true}, {1 << 20, true}, {(1 << 20) + 1, false}},
+	  lists[] = {{1023, false}, {1024, true}, {65536, true}, {65537, false}},
 	  spins[] = {{0, true}, {10000, true}, {10001, false}};
 	farcall_channel *channel;
 

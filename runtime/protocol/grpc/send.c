@@ -64,6 +64,8 @@ fc_grpc_send_head(fc_engine *c, fc_stream *stream, size_t n, const fc_pair *meta
 
 	if ((s->flags & (SENDS_NO_MORE | FC_STREAM_HEAD_OUT)) != 0)
 		return FC_SEND_GONE;
+	if (!fc_grpc_response_fits(c, n, metadata))
+		return FC_SEND_TOO_LARGE;
 	return fc_grpc_put_response(c, s, n, metadata) ? FC_SEND_OK : FC_SEND_NO_MEMORY;
 }
 
@@ -111,6 +113,8 @@ fc_grpc_open(fc_engine *c, const fc_request *request, void *user)
 		c->wants_capacity = true;
 		return NULL;
 	}
+	if (!fc_grpc_request_fits(c, request))
+		return NULL;
 	s = fc_h2_stream_new(c, c->next_out);
 	if (s == NULL)
 		return NULL;

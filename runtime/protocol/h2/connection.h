@@ -215,6 +215,8 @@ struct fc_engine {
 
 	/* the peer's settings */
 	uint32_t peer_streams;
+	uint32_t peer_list;  /* bytes of a header list, 32 a field counted */
+	size_t refused_list; /* of the last one that was looked at: its size, if too large */
 
 	/* frames out */
 	fc_chain out;
