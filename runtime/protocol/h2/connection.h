@@ -377,5 +377,6 @@ fc_h2_out_add(fc_h2 *c, size_t size)
 /* One more of a kind; false: too many, and the connection has been failed. */
 bool fc_h2_idle_frame(fc_h2 *c, fc_h2_idle kind);
 bool fc_h2_count_reset(fc_h2 *c);
+void fc_h2_forgive_reset(fc_h2 *c); /* a stream was served to its end: one more is free */
 
 #endif

@@ -130,6 +130,8 @@ closed(fc_h2 *c, fc_h2_stream *s, bool ended)
 {
 	c->open--;
 	fc_h2_note_closed(c, s->id, ended);
+	if ((s->flags & FC_STREAM_RESET) == 0)
+		fc_h2_forgive_reset(c);
 	if ((s->flags & FC_STREAM_HELD) == 0) {
 		let_go(c, s);
 	} else if ((s->flags & FC_STREAM_RESET) == 0) {
