@@ -175,6 +175,7 @@ typedef struct fc_server_call {
 	ProtobufCMessage *request;
 	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
 	bool half_closed;
+	bool counted; /* among the calls of server and service: its request is whole */
 
 	/* the handler, then the loop's owner */
 	farcall_code code; /* what it returned */
