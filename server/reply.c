@@ -84,6 +84,7 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->stream = NULL;
 	call->service = service;
 	fc_list_append(&conn->calls, &call->in_conn);
+	fc_list_init(&call->in_held);
 	fc_list_init(&call->in_fresh);
 	call->deadline.at = 0;
 	call->work.task.queued = false;
@@ -92,7 +93,8 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->shared = NULL;
 	call->half_closed = false;
 	call->code = FARCALL_OK;
-	call->skipped = false;
+	call->skipped = call->postponed = false;
+	call->unsent = 0;
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;
 	call->packed = NULL;
@@ -144,9 +146,10 @@ fc_reply_finish(fc_server_call *call)
 void
 fc_reply_lost(fc_server_call *call)
 {
-	bool in_handler = call->half_closed;
+	bool in_handler = call->half_closed && fc_list_empty(&call->in_held);
 
 	detach(call);
+	fc_list_remove(&call->in_held);
 	fc_call_mark_cancelled(&call->call);
 	if (!in_handler)
 		fc_reply_finish(call);

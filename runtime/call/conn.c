@@ -22,6 +22,8 @@ set_timer(fc_conn *conn)
 
 	if (conn->engine != NULL && conn->state == FC_CONN_OPEN)
 		due = earlier(due, conn->ops->due(conn->engine));
+	if (conn->blocked && conn->state == FC_CONN_OPEN)
+		due = earlier(due, conn->stuck);
 	if (due == FC_NEVER)
 		fc_timer_stop(conn->loop, &conn->timer);
 	else if (conn->timer.at == 0 || conn->timer.due != due)
@@ -68,6 +70,17 @@ release(fc_conn *conn)
 	conn->state = FC_CONN_CLOSED;
 }
 
+/* `taken` of `size` bytes were written. The system may take some long before it tells so. */
+static void
+note_progress(fc_conn *conn, size_t taken, size_t size)
+{
+	conn->blocked = taken < size;
+	if (!conn->blocked)
+		conn->stuck = 0;
+	else if (taken != 0 || conn->stuck == 0)
+		conn->stuck = fc_loop_now(conn->loop) + FC_CONN_STUCK_NS;
+}
+
 /* Answers whether the pipe took anything. */
 static bool
 write_out(fc_conn *conn)
@@ -85,7 +98,7 @@ write_out(fc_conn *conn)
 			size += pieces[i].size;
 		taken = conn->pipe->ops->write(conn->pipe, pieces, n);
 		conn->ops->wrote(conn->engine, taken);
-		conn->blocked = taken < size;
+		note_progress(conn, taken, size);
 		moved = moved || taken != 0;
 	}
 	return moved;
@@ -107,6 +120,17 @@ go_on_closing(fc_conn *conn, bool moved)
 	}
 }
 
+/* The peer has taken nothing for long: the last look. */
+static bool
+is_stuck(fc_conn *conn, uint64_t now)
+{
+	if (conn->state != FC_CONN_OPEN || !conn->blocked || now < conn->stuck)
+		return false;
+	conn->blocked = false;
+	write_out(conn);
+	return conn->blocked && now >= conn->stuck;
+}
+
 static void
 flush(fc_task *task)
 {
@@ -125,6 +149,8 @@ flush(fc_task *task)
 		conn->events->on_closed(conn, &conn->why);
 		return;
 	}
+	if (conn->state == FC_CONN_OPEN && conn->events->on_flushed != NULL)
+		conn->events->on_flushed(conn);
 	set_reading(conn);
 	set_timer(conn);
 }
@@ -274,25 +300,34 @@ on_lost(void *owner, const fc_error *why)
 
 static const fc_pipe_events pipe_events = {on_open, on_bytes, on_end, on_writable, on_lost};
 
+/* No linger for a peer that is not there. */
+static void
+give_up(fc_conn *conn, const char *why)
+{
+	fc_error error;
+
+	fc_error_clear(&error);
+	fc_fail(&error, FARCALL_UNAVAILABLE, FARCALL_CAUSE_TIMED_OUT, "%s", why);
+	if (conn->state == FC_CONN_OPEN)
+		conn->ops->end(conn->engine, &error);
+	begin_close(conn, &error);
+	conn->patient = false;
+	conn->until = fc_loop_now(conn->loop);
+}
+
 static void
 on_timer(fc_timer *timer)
 {
 	fc_conn *conn = FC_CONTAINER(timer, fc_conn, timer);
 	uint64_t now = fc_loop_now(conn->loop);
-	fc_error error;
 
 	if (conn->state == FC_CONN_OPEN && now >= conn->ops->due(conn->engine))
 		conn->ops->tick(conn->engine, now);
-	if (now >= conn->until && conn->state != FC_CONN_CLOSING) {
-		fc_error_clear(&error);
-		fc_fail(&error, FARCALL_UNAVAILABLE, FARCALL_CAUSE_TIMED_OUT,
-		    conn->config->client ? "connecting timed out" : "the peer said nothing");
-		if (conn->state == FC_CONN_OPEN)
-			conn->ops->end(conn->engine, &error);
-		begin_close(conn, &error);
-		conn->patient = false;
-		conn->until = now; /* no linger for a peer that is not there */
-	}
+	if (now >= conn->until && conn->state != FC_CONN_CLOSING)
+		give_up(
+		    conn, conn->config->client ? "connecting timed out" : "the peer said nothing");
+	else if (is_stuck(conn, now))
+		give_up(conn, "the peer takes no bytes any more");
 	fc_conn_touch(conn);
 }
 
@@ -339,6 +374,13 @@ fc_conn_connect(fc_conn *conn, fc_loop *loop, const fc_place *place, const fc_co
 	start(conn, loop, events, config, FC_CONN_CONNECTING, timeout_ns);
 	conn->pipe = fc_pipe_connect(loop, place, &pipe_events, conn, error);
 	return started(conn, error);
+}
+
+void
+fc_conn_set_peer_timeout(fc_conn *conn, unsigned ms)
+{
+	if (conn->pipe != NULL && conn->pipe->ops->set_peer_timeout != NULL)
+		conn->pipe->ops->set_peer_timeout(conn->pipe, ms);
 }
 
 void

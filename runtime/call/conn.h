@@ -28,6 +28,9 @@ typedef struct fc_conn_events {
 	const fc_engine_events *engine; /* `owner` of its events is the fc_conn */
 	const fc_engine_ops *ops;       /* NULL: ours; tests put another engine here */
 
+	/* May be NULL. It has written what could be written. The owner may free nothing here. */
+	void (*on_flushed)(fc_conn *conn);
+
 	/* The connection is over, for `why` (code OK: it was closed on purpose). The streams have
 	 * had their on_abort before. The last event; never inside a call of the owner's into the
 	 * connection. The owner may free the memory that holds it. */
@@ -50,6 +53,7 @@ struct fc_conn {
 	bool shut;      /* our end of the stream has been sent */
 	bool ended;     /* the peer's end of the stream has come */
 	bool lost;      /* the pipe has broken */
+	uint64_t stuck; /* when a peer that takes nothing is given up, while blocked; 0: none */
 	uint64_t until; /* of the handshake, the flush or the linger; FC_NEVER */
 	fc_error why;   /* the first reason to end */
 	uint8_t first[24];
@@ -57,7 +61,8 @@ struct fc_conn {
 };
 
 #define FC_CONN_HANDSHAKE_NS (10 * FC_NS_PER_S) /* until the first bytes tell the protocol */
-#define FC_CONN_UNSENT_NS (10 * FC_NS_PER_S)    /* closing: without a byte taken */
+#define FC_CONN_STUCK_NS (60 * FC_NS_PER_S)     /* open: a peer that takes no byte */
+#define FC_CONN_UNSENT_NS (10 * FC_NS_PER_S)    /* closing: likewise */
 #define FC_CONN_LINGER_NS FC_NS_PER_S           /* closing: for the peer's end */
 
 /* Server: takes `accepted`. On failure nothing is left and no event comes. */
@@ -69,6 +74,9 @@ farcall_code fc_conn_accept(fc_conn *conn, fc_loop *loop, fc_accepted *accepted,
 farcall_code fc_conn_connect(fc_conn *conn, fc_loop *loop, const fc_place *place,
     const fc_conn_events *events, const fc_engine_config *config, uint64_t timeout_ns,
     fc_error *error);
+
+/* A peer that does not acknowledge what was sent for so long is dead; 0: the system's rule. */
+void fc_conn_set_peer_timeout(fc_conn *conn, unsigned ms);
 
 /* Client: the peer has introduced itself: the time to connect no longer runs. */
 void fc_conn_ready(fc_conn *conn);

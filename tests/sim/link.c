@@ -446,7 +446,7 @@ wrap(fc_loop *loop, fc_pipe *lower, bool client, void *data)
 	static const fc_pipe_events events = {
 	    below_open, below_bytes, below_end, below_writable, below_lost};
 	static const fc_pipe_ops ops = {
-	    "sim", link_write, link_read, link_shutdown, link_close, link_peer};
+	    "sim", link_write, link_read, link_shutdown, link_close, link_peer, NULL};
 	sim_net *net = (sim_net *)data;
 	uint32_t seed = test_random_next(&net->random);
 	sim_link *l;
