@@ -150,6 +150,9 @@ drive_lent(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	if (fc_loop_inside(channel->loop))
 		return refuse_inside(error);
 	look_around(channel);
+	code = need_loop(channel, error); /* a callback may have closed it */
+	if (code != FARCALL_OK)
+		return code;
 	fc_waiter_begin(waiter);
 	turn_until_done(channel, waiter);
 	if (channel->loop != NULL)
