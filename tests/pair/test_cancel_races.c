@@ -97,7 +97,7 @@ run_blocking(race *r, test_random *random, farcall_channel *channel)
 	farcall_code code;
 
 	farcall_call_set_timeout_ms(call, 20000);
-	release(r, random, call, 60000);
+	release(r, random, call, 200000);
 	code = pair_test_echo(call, &request, NULL);
 	uv_sem_wait(&r->gone);
 	assert_true(code == FARCALL_OK || code == FARCALL_CANCELLED);
@@ -125,7 +125,7 @@ run_async(race *r, test_random *random, test_pair *pair, enum against what)
 	else
 		pair_test_echo__async(call, &request, note, &e);
 	if (what != START)
-		release(r, random, call, what == DEADLINE ? 1500000 : 60000);
+		release(r, random, call, what == DEADLINE ? 1500000 : 200000);
 	for (volatile unsigned i = test_random_below(random, 30000); i > 0; i--)
 		;
 	if (what == FREE)
