@@ -77,6 +77,8 @@ fc_server_on_accept(void *owner, fc_accepted *accepted)
 	conn->endpoint = endpoint;
 	fc_list_init(&conn->calls);
 	fc_list_init(&conn->held);
+	atomic_init(&conn->backlog, 0);
+	atomic_init(&conn->unsent, 0);
 	fc_list_append(&server->conns, &conn->in_server);
 	fc_conn_peer(&conn->conn, &conn->peer);
 	if (++server->n_conns >= server->max_connections)

@@ -93,7 +93,8 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->shared = NULL;
 	call->half_closed = false;
 	call->code = FARCALL_OK;
-	call->skipped = false;
+	call->skipped = call->postponed = false;
+	call->unsent = 0;
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;
 	call->packed = NULL;

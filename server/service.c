@@ -70,6 +70,7 @@ fc_service_free(farcall_service *service)
 {
 	fc_list_each (item, following, &service->allowed)
 		fc_free(FC_CONTAINER(item, fc_name, in_list));
+	fc_old_service_free(service->old);
 	fc_free(service->places);
 	fc_free(service->ops);
 	fc_free(service);

@@ -80,6 +80,39 @@ FARCALL_API farcall_cause farcall_channel_cause(const farcall_channel *channel);
  * threads wait, the code that each is given says more. */
 FARCALL_API const char *farcall_channel_error(const farcall_channel *channel);
 
+/* ---- protoc-c's own functions ---- */
+
+/* A service whose functions, as protoc-c itself generates them (demo__greeter__say_hello()), make
+ * calls through `channel`: for code that stands already. Free it by protobuf_c_service_destroy(),
+ * before or after farcall_channel_close(); until then it keeps the channel's memory. NULL, with a
+ * line in the log, when out of memory or when `descriptor` is NULL or none. Without a channel, or
+ * with a descriptor that has no names (optimize_for = CODE_SIZE), its calls fail.
+ *
+ * Calls do not block; `input` is packed before they return. Their deadline is the channel's
+ * (farcall_channel_set_timeout_ms()). `closure` (may be NULL) comes exactly once: in the step of
+ * the loop that was lent to the channel, else in the channel's own thread; but before the call
+ * returns where that cannot even begin (out of memory; the channel closed, failed or NULL). It is
+ * given the reply, which lives until it returns; or NULL: the call has failed.
+ *
+ * Destroying the service cancels what is under way; those closures still come, with NULL. It may be
+ * done in a closure. Any thread; several may use a service at once. */
+FARCALL_API ProtobufCService *farcall_channel_protobuf_c(
+    farcall_channel *channel, const ProtobufCServiceDescriptor *descriptor);
+
+/* `call` is the library's: not to be started or freed; it lives until the function returns. */
+typedef void farcall_protobuf_c_hook(farcall_call *call, void *data);
+
+/* Why a closure is given NULL: `fn` is called just before it, in the same place, and may ask `call`
+ * for farcall_call_code(), _cause(), _error(), _trailers() and _method(). Default: a line in the
+ * log. NULL: nothing. `service` is one of farcall_channel_protobuf_c(). Before its first call. */
+FARCALL_API void farcall_protobuf_c_on_error(
+    ProtobufCService *service, farcall_protobuf_c_hook *fn, void *data);
+
+/* `fn` is called before each call starts, in the thread that makes it, to set it up: time-out,
+ * metadata, wait for ready, parent. Default, and NULL: nothing. Before the first call. */
+FARCALL_API void farcall_protobuf_c_on_start(
+    ProtobufCService *service, farcall_protobuf_c_hook *fn, void *data);
+
 FARCALL_END_DECLS
 
 #endif

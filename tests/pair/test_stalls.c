@@ -108,10 +108,12 @@ answer_much(test_pair *pair, farcall_call *call, const Pair__Message *request, P
 	return FARCALL_OK;
 }
 
+/* In place, one after the other, so that the count is exact. */
 static void
 start(test_pair *pair)
 {
 	test_pair_init(pair, "127.0.0.1:0");
+	farcall_service_set_blocking(pair->service, "Custom", false);
 	pair->custom = answer_much;
 	test_pair_start(pair);
 }
@@ -184,6 +186,31 @@ calls_that_wait_end_with_their_server(void **state)
 	close(r.fd);
 }
 
+/* On other threads each may be at one more answer when the limit is reached; then all wait. */
+static void
+handlers_on_other_threads_are_held_back(void **state)
+{
+	enum { THREADS = 4, WORK = THREADS - 2 };
+	test_pair pair;
+	raw r;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_service_set_blocking(pair.service, "Custom", true);
+	farcall_server_set_handler_threads(pair.server, THREADS);
+	pair.custom = answer_much;
+	test_pair_start(&pair);
+	ask_for_much(&r, &pair, NULL);
+	test_wait_for(&pair.n_handled, RUN);
+	assert_int_equal(test_echo(pair.channel, "others go on"), FARCALL_OK);
+	uv_sleep(100);
+	assert_in_range(atomic_load(&pair.n_handled), RUN, RUN + WORK);
+	reset(&r, 0, CALLS);
+	assert_int_equal(test_echo(pair.channel, "others go on"), FARCALL_OK);
+	close(r.fd);
+	test_pair_fini(&pair);
+}
+
 int
 main(void)
 {
@@ -191,6 +218,7 @@ main(void)
 	    clean_test(answers_that_nobody_takes_hold_handlers_back),
 	    clean_test(a_call_that_waits_may_expire),
 	    clean_test(calls_that_wait_end_with_their_server),
+	    clean_test(handlers_on_other_threads_are_held_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
