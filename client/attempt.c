@@ -193,6 +193,7 @@ on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 	}
 	if (!fc_metadata_receive(&base->trailers, &base->kept, tail->n_metadata, tail->metadata))
 		fc_call_doom_by_memory(base, &base->kept);
+	base->of_peer = base->code == FARCALL_OK && tail->cause == FARCALL_CAUSE_NONE;
 	fc_call_settle(base, tail->code, tail->cause, tail->message.at, tail->message.size);
 	if (tail->code == FARCALL_OK && call->reply == NULL)
 		fc_call_end_with(

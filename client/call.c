@@ -164,7 +164,7 @@ on_cancel(fc_task *task)
 
 	fc_channel_hold(channel);
 	fc_drive_took(channel);
-	if (atomic_load(&call->phase) == FC_CALL_OPEN)
+	if (call->waiter.begun && atomic_load(&call->phase) == FC_CALL_OPEN)
 		end_cancelled(call);
 	fc_call_drop(&call->call);
 	fc_channel_check_over(channel);
@@ -173,7 +173,9 @@ on_cancel(fc_task *task)
 
 /* ---- what any thread does ---- */
 
-/* Either this sees the call open, and posts; or the call, when it begins, sees `cancelled`. */
+/* Either this sees the call open, and posts; or the call, when it begins, sees `cancelled`. The
+ * post may overtake that of the call's start, which is then still to come: it must find the call as
+ * it was. */
 static void
 cancel(farcall_call *base)
 {

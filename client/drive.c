@@ -266,6 +266,19 @@ fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	return code;
 }
 
+farcall_code
+fc_drive_need(farcall_channel *channel, fc_error *error)
+{
+	farcall_code code;
+
+	fc_lock(&channel->lock);
+	code = need_loop(channel, error);
+	if (code == FARCALL_OK && !channel->lent)
+		code = need_thread(channel, error);
+	fc_unlock(&channel->lock);
+	return code;
+}
+
 /* ---- from other threads ---- */
 
 bool

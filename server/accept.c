@@ -47,7 +47,8 @@ static const fc_engine_events engine_events = {
     .on_dead = fc_conn_dead,
 };
 
-const fc_conn_events fc_server_conn_events = {.engine = &engine_events, .on_closed = on_closed};
+const fc_conn_events fc_server_conn_events = {
+    .engine = &engine_events, .on_flushed = fc_dispatch_resume, .on_closed = on_closed};
 
 void
 fc_server_on_accept(void *owner, fc_accepted *accepted)
@@ -69,11 +70,15 @@ fc_server_on_accept(void *owner, fc_accepted *accepted)
 		fc_free(conn);
 		return;
 	}
+	fc_conn_set_peer_timeout(&conn->conn, server->peer_timeout_ms);
 	fc_refs_init(&conn->refs);
 	fc_server_hold(server);
 	conn->server = server;
 	conn->endpoint = endpoint;
 	fc_list_init(&conn->calls);
+	fc_list_init(&conn->held);
+	atomic_init(&conn->backlog, 0);
+	atomic_init(&conn->unsent, 0);
 	fc_list_append(&server->conns, &conn->in_server);
 	fc_conn_peer(&conn->conn, &conn->peer);
 	if (++server->n_conns >= server->max_connections)

@@ -39,10 +39,9 @@ static void
 refuse(fc_server_conn *conn, fc_stream *stream, farcall_code code, const char *text)
 {
 	fc_tail tail = {.code = code, .message = {text, strlen(text)}};
-	const fc_engine_ops *ops = conn->conn.ops;
 
-	ops->send_tail(conn->conn.engine, stream, &tail);
-	ops->release(conn->conn.engine, stream);
+	fc_server_send_tail(&conn->conn, stream, &tail);
+	conn->conn.ops->release(conn->conn.engine, stream);
 	fc_conn_touch(&conn->conn);
 }
 
@@ -198,6 +197,57 @@ returned(fc_server_call *call, farcall_code *code)
 	return (before & FC_PHASE_COMPLETED) != 0;
 }
 
+/* The peer leaves more answers lie than we keep for it. Tells handlers on other threads, too. */
+static bool
+is_choked(fc_server_conn *conn)
+{
+	const fc_conn *base = &conn->conn;
+	size_t backlog = 0;
+
+	if (base->engine != NULL && base->ops->backlog != NULL)
+		backlog = base->ops->backlog(base->engine);
+	atomic_store_explicit(&conn->backlog, backlog, memory_order_relaxed);
+	return backlog > FC_SERVER_BACKLOG_MOST;
+}
+
+/* One call for each flush, since its answer may choke the connection again. */
+void
+fc_dispatch_resume(fc_conn *base)
+{
+	fc_server_conn *conn = conn_of(base);
+	fc_list *item;
+
+	if (FARCALL_LIKELY(fc_list_empty(&conn->held)) || is_choked(conn))
+		return;
+	item = fc_list_pop(&conn->held);
+	fc_loop_ready(base->loop, &FC_CONTAINER(item, fc_server_call, in_held)->work.task);
+	if (!fc_list_empty(&conn->held))
+		fc_conn_touch(base);
+}
+
+/* The handler's turn, unless the connection is choked by what was answered before it. */
+static void
+admit(fc_task *task)
+{
+	fc_server_call *call = FC_CONTAINER(task, fc_server_call, work.task);
+
+	if (FARCALL_UNLIKELY(is_choked(call->conn)) && call->stream != NULL)
+		fc_list_append(&call->conn->held, &call->in_held);
+	else
+		fc_crew_start(&call->work);
+}
+
+/* The same as handlers on other threads see it: with what they have made and the owner has not
+ * sent. So what lies there is at most the limit and an answer of each thread. */
+static bool
+looks_choked(const fc_server_conn *conn)
+{
+	size_t bytes = atomic_load_explicit(&conn->backlog, memory_order_relaxed) +
+	    atomic_load_explicit(&conn->unsent, memory_order_relaxed);
+
+	return bytes > FC_SERVER_BACKLOG_MOST;
+}
+
 /* On any thread of the crew: touches nothing but the call, and of that nothing that the loop's
  * owner may touch meanwhile. */
 static void
@@ -206,31 +256,55 @@ run(fc_work *work)
 	fc_server_call *call = FC_CONTAINER(work, fc_server_call, work);
 
 	call->skipped = farcall_call_cancelled(&call->call); /* while it waited for its turn */
-	if (!call->skipped)
-		call->code = run_handler(call);
+	call->postponed = !call->skipped && looks_choked(call->conn);
+	if (call->skipped || call->postponed)
+		return;
+	call->code = run_handler(call);
+	call->unsent = call->call.in.used + call->call.out.used;
+	if (call->unsent != 0)
+		atomic_fetch_add(&call->conn->unsent, call->unsent);
+}
+
+/* Sends what the handler has answered, unless that is still to come. What it made counts until it
+ * lies in the engine; the call may be gone by then. */
+static void
+answer(fc_server_call *call)
+{
+	fc_server_conn *conn = call->conn;
+	farcall_code code = call->code;
+	size_t unsent = call->unsent;
+
+	if (FARCALL_UNLIKELY(unsent != 0))
+		fc_refs_hold(&conn->refs);
+	call->work.task.run = send_completion;
+	if (returned(call, &code)) {
+		fc_reply(call, code);
+		fc_reply_finish(call);
+	}
+	if (FARCALL_LIKELY(unsent == 0))
+		return;
+	is_choked(conn);
+	atomic_fetch_sub(&conn->unsent, unsent);
+	fc_server_conn_drop(conn);
 }
 
 static void
 done(fc_work *work, bool ran)
 {
 	fc_server_call *call = FC_CONTAINER(work, fc_server_call, work);
-	farcall_code code = call->code;
 
 	if (!ran) {
 		fc_reply_end(call, FARCALL_RESOURCE_EXHAUSTED,
 		    "too many calls wait for handlers that block");
 		fc_reply_finish(call);
-		return;
-	}
-	if (call->skipped) {
+	} else if (call->skipped) {
 		fc_reply_finish(call);
-		return;
+	} else if (call->postponed) {
+		work->task.run = admit;
+		fc_loop_ready(call->conn->conn.loop, &work->task);
+	} else {
+		answer(call);
 	}
-	work->task.run = send_completion;
-	if (!returned(call, &code))
-		return;
-	fc_reply(call, code);
-	fc_reply_finish(call);
 }
 
 void
@@ -238,7 +312,6 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 {
 	fc_server_call *call = call_of(stream);
 
-	(void)owner;
 	if (call->request == NULL) {
 		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "no request message in a unary call");
@@ -247,7 +320,8 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 	call->half_closed = true;
 	call->work.run = run;
 	call->work.done = done;
-	fc_crew_ready(&call->work);
+	call->work.task.run = admit;
+	fc_loop_ready(conn_of(owner)->conn.loop, &call->work.task);
 }
 
 /* ---- the end, otherwise ---- */
@@ -271,7 +345,7 @@ fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
 		fc_server_call *call = FC_CONTAINER(item, fc_server_call, in_conn);
 
 		if (conn->conn.engine != NULL)
-			conn->conn.ops->send_tail(conn->conn.engine, call->stream, &tail);
+			fc_server_send_tail(&conn->conn, call->stream, &tail);
 		fc_reply_lost(call);
 	}
 }

@@ -21,6 +21,10 @@
 
 #define FC_SERVER_SIGNAL_GRACE_MS 30000
 #define FC_SERVER_ENDPOINTS_MOST 64
+#define FC_SERVER_BACKLOG_MOST ((size_t)64 << 20) /* answers that a peer does not take */
+#define FC_SERVER_PEER_TIMEOUT_MS 20000u
+#define FC_SERVER_PEER_TIMEOUT_LEAST_MS 1000u
+#define FC_SERVER_PEER_TIMEOUT_MOST_MS 86400000u
 #define FC_SERVER_KEEP_CALLS 1024 /* call objects kept for the next calls */
 
 /* Where the task that stops is. A server that ends while the task is in the mail is freed by the
@@ -91,6 +95,7 @@ struct farcall_server {
 	/* set-up: the program's thread, until start */
 	fc_error error;
 	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
+	unsigned peer_timeout_ms;
 	bool serial;
 	bool on_signals;
 	bool lent; /* the loop is the program's */
@@ -142,8 +147,13 @@ typedef struct fc_server_conn {
 	farcall_server *server;
 	farcall_endpoint *endpoint;
 	fc_list calls; /* fc_server_call, those that have a stream */
+	fc_list held; /* those whose handlers wait until the peer takes more of what was answered */
 	fc_metadata_memo memo;
 	fc_peer peer;
+
+	/* any thread; in bytes */
+	atomic_size_t backlog; /* answers that lie in the engine, as the loop's owner saw it last */
+	atomic_size_t unsent;  /* memory of calls whose handlers have returned on another thread */
 } fc_server_conn;
 
 /* Steps of a call that is completed later. Whoever sets the second of the two sends the answer. */
@@ -156,7 +166,7 @@ typedef struct fc_server_call {
 	fc_server_conn *conn; /* a reference */
 	fc_stream *stream;    /* NULL: the wire has ended it */
 	farcall_service *service;
-	fc_list in_conn, in_fresh;
+	fc_list in_conn, in_held, in_fresh;
 	fc_timer deadline;
 	fc_work work; /* the handler; its task then sends the completion */
 	ProtobufCMessage *request;
@@ -166,6 +176,8 @@ typedef struct fc_server_call {
 	/* the handler, then the loop's owner */
 	farcall_code code; /* what it returned */
 	bool skipped;      /* it was not called: the call had been cancelled */
+	bool postponed;    /* it was not called: the connection is choked */
+	size_t unsent;     /* the call's part of the connection's */
 
 	/* the handler, then whoever completes the call */
 	ProtobufCMessage *reply;
@@ -231,11 +243,15 @@ void fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, s
 void fc_dispatch_half_close(void *owner, fc_stream *stream);
 void fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort);
 void fc_dispatch_arm(fc_task *task);
+void fc_dispatch_resume(fc_conn *conn); /* it has written: goes on with what is held */
 
 /* Ends every call of the connection on the wire; what pends is cancelled and goes on without it. */
 void fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why);
 
 /* reply.c */
+/* Without memory for it the stream is reset with a code that says so. */
+void fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail);
+
 void fc_reply(fc_server_call *call, farcall_code code); /* sends it, if the wire is still there */
 void fc_reply_failure(
     fc_server_call *call, farcall_code code, farcall_cause cause, const char *text);

@@ -84,6 +84,7 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->stream = NULL;
 	call->service = service;
 	fc_list_append(&conn->calls, &call->in_conn);
+	fc_list_init(&call->in_held);
 	fc_list_init(&call->in_fresh);
 	call->deadline.at = 0;
 	call->work.task.queued = false;
@@ -92,7 +93,8 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->shared = NULL;
 	call->half_closed = false;
 	call->code = FARCALL_OK;
-	call->skipped = false;
+	call->skipped = call->postponed = false;
+	call->unsent = 0;
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;
 	call->packed = NULL;
@@ -144,9 +146,10 @@ fc_reply_finish(fc_server_call *call)
 void
 fc_reply_lost(fc_server_call *call)
 {
-	bool in_handler = call->half_closed;
+	bool in_handler = call->half_closed && fc_list_empty(&call->in_held);
 
 	detach(call);
+	fc_list_remove(&call->in_held);
 	fc_call_mark_cancelled(&call->call);
 	if (!in_handler)
 		fc_reply_finish(call);
@@ -155,13 +158,20 @@ fc_reply_lost(fc_server_call *call)
 /* ---- answers ---- */
 
 void
+fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail)
+{
+	if (conn->ops->send_tail(conn->engine, stream, tail) == FC_SEND_NO_MEMORY)
+		conn->ops->abort(conn->engine, stream, FARCALL_RESOURCE_EXHAUSTED);
+}
+
+void
 fc_reply_end(fc_server_call *call, farcall_code code, const char *text)
 {
 	const fc_tail tail = {.code = code, .message = {text, strlen(text)}};
 	fc_conn *conn = &call->conn->conn;
 
 	if (call->stream != NULL) {
-		conn->ops->send_tail(conn->engine, call->stream, &tail);
+		fc_server_send_tail(conn, call->stream, &tail);
 		fc_conn_touch(conn);
 	}
 	fc_reply_lost(call);
@@ -179,7 +189,7 @@ send_failure(fc_server_call *call, farcall_code code, const char *text)
 	if (call->call.head.n != 0)
 		conn->ops->send_head(
 		    conn->engine, call->stream, call->call.head.n, call->call.head.at);
-	conn->ops->send_tail(conn->engine, call->stream, &tail);
+	fc_server_send_tail(conn, call->stream, &tail);
 }
 
 void
@@ -217,14 +227,14 @@ send_success(fc_server_call *call)
 		send_failure(call, FARCALL_INTERNAL, text);
 		return;
 	}
-	if (call->call.head.n != 0)
-		conn->ops->send_head(
-		    conn->engine, call->stream, call->call.head.n, call->call.head.at);
-	if (conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
-	    FC_SEND_NO_MEMORY)
+	if ((call->call.head.n != 0 &&
+	        conn->ops->send_head(conn->engine, call->stream, call->call.head.n,
+	            call->call.head.at) == FC_SEND_NO_MEMORY) ||
+	    conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
+	        FC_SEND_NO_MEMORY)
 		send_failure(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the reply");
 	else
-		conn->ops->send_tail(conn->engine, call->stream, &tail);
+		fc_server_send_tail(conn, call->stream, &tail);
 }
 
 /* What the handler meant: a code that crosses the wire. */

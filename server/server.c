@@ -85,6 +85,20 @@ farcall_server_set_handler_threads(farcall_server *server, unsigned most)
 }
 
 void
+farcall_server_set_peer_timeout_ms(farcall_server *server, uint64_t ms)
+{
+	size_t value = (size_t)FC_MIN(ms, SIZE_MAX);
+
+	if (!fc_server_in_setup(server, "set peer time-out"))
+		return;
+	if (value != 0)
+		set_size(server, &value, "peer time-out", value, FC_SERVER_PEER_TIMEOUT_LEAST_MS,
+		    FC_SERVER_PEER_TIMEOUT_MOST_MS);
+	if (server->error.code == FARCALL_OK)
+		server->peer_timeout_ms = (unsigned)value;
+}
+
+void
 farcall_server_set_serial(farcall_server *server, bool serial)
 {
 	if (fc_server_in_setup(server, "set serial"))
@@ -165,6 +179,7 @@ farcall_server_new(void)
 	server->max_message = 4u << 20;
 	server->max_metadata = 16u << 10;
 	server->handler_threads = FC_CREW_THREADS;
+	server->peer_timeout_ms = FC_SERVER_PEER_TIMEOUT_MS;
 	fc_list_init(&server->services);
 	fc_list_init(&server->endpoints);
 	fc_list_init(&server->registries);

@@ -129,7 +129,8 @@ FARCALL_API farcall_code farcall_call_fail(
 /* The client has gone, cancelled, or its deadline has passed. Any thread. */
 FARCALL_API bool farcall_call_cancelled(const farcall_call *call);
 
-/* `fn` is called once if the call is cancelled before it ends (at once, if it already was). */
+/* `fn` is called once if the call is cancelled before it ends (at once, if it already was): on the
+ * server's loop, so it must not block, and perhaps while the handler runs on another thread. */
 FARCALL_API void farcall_call_on_cancel(
     farcall_call *call, void (*fn)(farcall_call *call, void *data), void *data);
 

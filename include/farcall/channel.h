@@ -35,6 +35,11 @@ FARCALL_API void farcall_channel_set_max_message(farcall_channel *channel, size_
 /* Bytes of one header list received; more is RESOURCE_EXHAUSTED. Default 16 KiB; 1 KiB to 1 MiB. */
 FARCALL_API void farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes);
 
+/* TCP: a server that does not acknowledge what was sent for so long is dead: its connection ends,
+ * and calls that it may have seen fail with UNAVAILABLE. Values as for
+ * farcall_server_set_peer_timeout_ms(). */
+FARCALL_API void farcall_channel_set_peer_timeout_ms(farcall_channel *channel, uint64_t ms);
+
 /* A blocking call polls this long before it sleeps. Microseconds, default 0, at most 10,000. */
 FARCALL_API void farcall_channel_set_spin_us(farcall_channel *channel, unsigned us);
 
@@ -49,7 +54,21 @@ typedef enum farcall_state {
 /* As last seen; connects nothing. Any thread. */
 FARCALL_API farcall_state farcall_channel_state(const farcall_channel *channel);
 
-/* Connects, if it must, and waits: OK, or DEADLINE_EXCEEDED with the last failure's text. */
+/* `on_state` is told of each change from now on: once, in order, where callbacks run (so it starts
+ * the channel's thread, unless a loop was lent). The last one is SHUTDOWN, after close: the channel
+ * is valid in it, and `data` is of no more use then; a lent loop has to be stepped until it has
+ * come. Should more than 32 wait to be told, because nothing turned the loop, the last ones run
+ * together. Another function replaces it, NULL takes it away; it may be running at that moment, but
+ * not when that is said in a callback. Comes after the settings, and counts as a call. */
+typedef void farcall_on_state(farcall_channel *channel, farcall_state state, void *data);
+FARCALL_API void farcall_channel_on_state(
+    farcall_channel *channel, farcall_on_state *on_state, void *data);
+
+/* "READY" */
+FARCALL_API const char *farcall_state_name(farcall_state state);
+
+/* Connects, if it must, and waits: OK, or DEADLINE_EXCEEDED with the last failure's text, which
+ * farcall_channel_error() then shows until the next wait. Its calls are not failed by it. */
 FARCALL_API farcall_code farcall_channel_wait_ready(farcall_channel *channel, uint64_t timeout_ms);
 
 /* Cancels what is in flight and lets go; may be called in a callback. Never blocks. */

@@ -40,6 +40,12 @@ FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t b
  * Default 16 KiB; 1 KiB to 1 MiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
+/* TCP: a peer that does not acknowledge what was sent for so long is dead: its connection ends and
+ * its calls are cancelled. Milliseconds, default 20,000, as gRPC's keepalive; 1,000 to 86,400,000,
+ * in whole seconds on macOS and Windows; 0: the system's own rule, usually some 15 minutes. Linux,
+ * macOS and Windows; elsewhere always the system's rule. */
+FARCALL_API void farcall_server_set_peer_timeout_ms(farcall_server *server, uint64_t ms);
+
 /* Threads of the server at a time, its loop's own included, so that handlers that block do not hold
  * it up: started when needed, two as soon as it listens. When all are taken, up to 1,024 calls of
  * methods known to block wait for one; one more is answered RESOURCE_EXHAUSTED; and a handler that
@@ -131,13 +137,14 @@ FARCALL_API unsigned farcall_endpoint_port(const farcall_endpoint *endpoint);
  * are accepted and go on stop; a dead owner's are ignored. */
 FARCALL_API farcall_code farcall_server_publish(farcall_server *server, const char *registry);
 
-/* Accepts calls; blocks until stopped and drained. */
+/* Accepts calls; blocks until stopped and drained, and the last handler has returned. The calling
+ * thread runs handlers, too. */
 FARCALL_API farcall_code farcall_server_listen(farcall_server *server);
 
 /* Accepts calls on a thread of its own, or on the lent loop; returns at once. */
 FARCALL_API farcall_code farcall_server_start(farcall_server *server);
 
-/* After start: blocks until stopped and drained. */
+/* After start: blocks until stopped and drained, and the last handler has returned. */
 FARCALL_API farcall_code farcall_server_wait(farcall_server *server);
 
 /* Stops accepting, sends GOAWAY in two steps, lets calls in flight end for `grace_ms`, then cancels
@@ -147,9 +154,9 @@ FARCALL_API void farcall_server_stop(farcall_server *server, uint64_t grace_ms);
 /* Has stopped and drained; for lent loops, which have no wait. */
 FARCALL_API bool farcall_server_stopped(const farcall_server *server);
 
-/* Stops at once if it runs, waits for its own thread, and frees. Pending calls stay valid until
- * they are completed. FAILED_PRECONDITION in the log, and nothing done, inside one of its own
- * handlers. */
+/* Stops at once if it runs, waits for its own threads and so for its handlers, and frees. Pending
+ * calls stay valid until they are completed. FAILED_PRECONDITION in the log, and nothing done,
+ * inside one of its own handlers. */
 FARCALL_API void farcall_server_free(farcall_server *server);
 
 FARCALL_API farcall_code farcall_server_code(const farcall_server *server);

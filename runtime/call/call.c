@@ -43,7 +43,7 @@ fc_call_renew(farcall_call *call, size_t max_message)
 	call->in.most = call->out.most = FC_CALL_MEMORY(max_message);
 	call->received = call->trailers = no_metadata;
 	call->head = call->tail = no_pairs;
-	call->head_sent = call->started = call->doomed = false;
+	call->head_sent = call->started = call->doomed = call->of_peer = false;
 	call->code = FARCALL_OK;
 	call->cause = FARCALL_CAUSE_NONE;
 	call->error = call->status_message = "";
@@ -174,7 +174,7 @@ farcall_call_error(const farcall_call *call)
 const char *
 farcall_call_status_message(const farcall_call *call)
 {
-	return call != NULL ? call->status_message : "";
+	return call != NULL && call->of_peer ? call->status_message : "";
 }
 
 /* ---- cancellation as the handler sees it ---- */

@@ -73,6 +73,7 @@ struct farcall_call {
 	farcall_cause cause;
 	const char *error;          /* "NOT_FOUND: no such row" */
 	const char *status_message; /* "no such row" */
+	bool of_peer;               /* client: it is the server's own status, not our view of it */
 };
 
 /* The place of a call among its parent's children. */

@@ -1,6 +1,6 @@
 /*
  * marshal.h: messages to bytes and back, into and out of protobuf-c's structs by its descriptors,
- * in code of our own (decision 3). One pass checks the bytes and fills the message, within limits
+ * in code of our own (decision 4). One pass checks the bytes and fills the message, within limits
  * of depth, elements and memory.
  *
  * What is accepted is what protobuf-c (1.4 to 1.5) would unpack, to the same message. Stricter on

@@ -23,6 +23,8 @@ typedef struct fc_level {
 	const ProtobufCFieldDescriptor *via; /* the field of `outer` that holds it */
 } fc_level;
 
+#define FC_FREE_TYPES 8u
+
 typedef struct fc_unpacker {
 	const uint8_t *field; /* where the field under way begins */
 	size_t memory_left, elements_left;
@@ -32,6 +34,10 @@ typedef struct fc_unpacker {
 	size_t memory, elements; /* the limits */
 	fc_error *error;
 	farcall_code code; /* of the failure */
+
+	/* types that are known to have no required field, by their addresses: looking for one goes
+	 * through all fields, which a part of a few bytes must not cost again and again */
+	const ProtobufCMessageDescriptor *free[FC_FREE_TYPES];
 } fc_unpacker;
 
 /* Memory for what `field` says (NULL: the message itself); NULL: said why. */

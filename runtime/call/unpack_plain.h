@@ -62,6 +62,8 @@ fc_set_number(ProtobufCType type, const uint8_t *from, const uint8_t *end, void 
 	return at;
 }
 
+#define FC_PLAIN_FEW 16u
+
 typedef struct fc_plain {
 	const ProtobufCFieldDescriptor *field; /* the first that may come */
 	const ProtobufCFieldDescriptor *last;  /* behind the last one */
@@ -179,12 +181,14 @@ fc_plain_label(ProtobufCLabel label)
 	return ((unsigned)label & PROTOBUF_C_LABEL_OPTIONAL & PROTOBUF_C_LABEL_NONE) != 0;
 }
 
-/* Moves on to the field of this number, if it is one further on; passes over no required one. */
+/* Moves on to the field of this number, if it is one of the next few; passes over no required one.
+ * Far ones are left to a binary search, so that few bytes never cost many steps. */
 static inline bool
 fc_plain_find(fc_plain *p, uint32_t number)
 {
-	while (p->field->id < number) {
-		if (p->field->label == PROTOBUF_C_LABEL_REQUIRED || ++p->field == p->last)
+	for (unsigned left = FC_PLAIN_FEW; p->field->id < number; left--) {
+		if (left == 0 || p->field->label == PROTOBUF_C_LABEL_REQUIRED ||
+		    ++p->field == p->last)
 			return false;
 	}
 	return p->field->id == number;

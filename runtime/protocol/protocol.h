@@ -199,6 +199,10 @@ typedef struct fc_engine_ops {
 	/* So much output stands unwritten that the owner must not read on for now. */
 	bool (*congested)(const fc_engine *engine);
 
+	/* Bytes of messages given that the peer's windows keep back: memory that it makes us hold.
+	 * May be NULL: none. */
+	size_t (*backlog)(const fc_engine *engine);
+
 	/* Client: a new stream; its head is sent at once. NULL: none may be opened now (the peer's
 	 * limit, GOAWAY, numbers used up, dead) or no memory: see can_open(). */
 	fc_stream *(*open_stream)(fc_engine *engine, const fc_request *request, void *user);

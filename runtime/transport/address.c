@@ -219,6 +219,7 @@ parse_host_port(parser *p)
 	fc_host *host = &p->address->hosts[p->address->n_hosts++];
 	farcall_code rc;
 
+	host->name_at = (uint16_t)(p->at - p->text);
 	if (*p->at == '[') {
 		rc = parse_bracketed(p, host);
 	} else if (*p->at == '*') {
@@ -234,6 +235,7 @@ parse_host_port(parser *p)
 		return bad(p, p->at,
 		    *p->at == 0 || *p->at == ',' ? "port is missing" : "':' and a port expected");
 	p->at++;
+	host->port_at = (uint16_t)(p->at - p->text);
 	return parse_port(p, &host->port);
 }
 
@@ -392,6 +394,22 @@ fc_address_fini(fc_address *address)
 	fc_free(address->text);
 	fc_free(address->authority);
 	memset(address, 0, sizeof *address);
+}
+
+farcall_code
+fc_address_check_target(const fc_address *address, fc_error *error)
+{
+	parser p = {.text = address->text, .error = error};
+
+	for (size_t i = 0; i < address->n_hosts; i++) {
+		const fc_host *host = &address->hosts[i];
+
+		if (strcmp(host->name, "*") == 0)
+			return bad(&p, p.text + host->name_at, "\"*\" can only be bound");
+		if (host->port == 0)
+			return bad(&p, p.text + host->port_at, "port 0 can only be bound");
+	}
+	return FARCALL_OK;
 }
 
 const char *

@@ -28,6 +28,7 @@ typedef enum fc_scheme {
 typedef struct fc_host {
 	char *name; /* "localhost", "::1" (no brackets), "*" */
 	uint16_t port;
+	uint16_t name_at, port_at; /* where they stand in the address's text */
 } fc_host;
 
 typedef struct fc_address {
@@ -43,6 +44,9 @@ typedef struct fc_address {
 /* INVALID_ARGUMENT, BAD_ADDRESS, "bad address \"…\", column 12: port is not a number" */
 farcall_code fc_address_parse(fc_address *address, const char *text, fc_error *error);
 void fc_address_fini(fc_address *address);
+
+/* What can be bound, yet names no place to connect to ("*", port 0): the same error. */
+farcall_code fc_address_check_target(const fc_address *address, fc_error *error);
 
 /* What gRPC puts into :authority: "localhost:27015"; "localhost" where there is no host. Lives with
  * the address. */

@@ -61,6 +61,7 @@ null_and_failed_objects_answer(void **state)
 	assert_string_equal(farcall_call_strdup(call, "x"), "");
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_FAILED_PRECONDITION);
 	assert_string_equal(farcall_call_error(call), "FAILED_PRECONDITION: the channel is NULL");
+	assert_string_equal(farcall_call_status_message(call), "");
 	farcall_call_cancel(call);
 	farcall_call_free(call);
 	farcall_call_free(call);
@@ -72,7 +73,19 @@ null_and_failed_objects_answer(void **state)
 	call = farcall_call_new(channel);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_INVALID_ARGUMENT);
 	assert_non_null(strstr(farcall_call_error(call), "column"));
+	assert_string_equal(farcall_call_status_message(call), ""); /* no peer said so */
 	farcall_call_free(call);
+	farcall_channel_close(channel);
+
+	channel = farcall_channel_open("ipv4:127.0.0.1:80,127.0.0.1:0");
+	assert_int_equal(farcall_channel_cause(channel), FARCALL_CAUSE_BAD_ADDRESS);
+	assert_string_equal(farcall_channel_error(channel),
+	    "bad address \"ipv4:127.0.0.1:80,127.0.0.1:0\", column 29: port 0 can only be bound");
+	farcall_channel_close(channel);
+	channel = farcall_channel_open("*:80");
+	assert_int_equal(farcall_channel_code(channel), FARCALL_INVALID_ARGUMENT);
+	assert_string_equal(farcall_channel_error(channel),
+	    "bad address \"*:80\", column 1: \"*\" can only be bound");
 	farcall_channel_close(channel);
 
 	channel = farcall_channel_open(NULL);
@@ -439,6 +452,23 @@ the_peer_is_known_once_connected(void **state)
 	test_pair_fini(&pair);
 }
 
+static void
+names_are_looked_up(void **state)
+{
+	char target[32];
+	farcall_channel *channel;
+	test_pair pair;
+
+	(void)state;
+	test_pair_init(&pair, "localhost:0");
+	test_pair_start(&pair);
+	snprintf(target, sizeof target, "localhost:%u", farcall_endpoint_port(pair.endpoint));
+	channel = farcall_channel_open(target);
+	assert_int_equal(test_echo(channel, "by name"), FARCALL_OK);
+	farcall_channel_close(channel);
+	test_pair_fini(&pair);
+}
+
 static int
 rounds(int usual)
 {
@@ -604,6 +634,7 @@ main(void)
 	    clean_test(plaintext_beyond_this_host_must_be_asked_for),
 	    clean_test(states_are_seen),
 	    clean_test(the_peer_is_known_once_connected),
+	    clean_test(names_are_looked_up),
 	    clean_test(a_server_restarts_between_calls),
 	    clean_test(a_server_that_stops_gently_is_followed),
 	    clean_test(wait_for_ready_waits_for_a_server),

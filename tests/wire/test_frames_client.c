@@ -355,7 +355,24 @@ CLIENT(lost_calls_know_whether_they_were_seen)
 	    "abort 1 UNAVAILABLE (CONNECTION_LOST) \"the peer closed the connection\"\n"
 	    "abort 3 UNAVAILABLE (CONNECTION_LOST) \"the peer closed the connection\"\n"
 	    "dead UNAVAILABLE (CONNECTION_LOST) \"the peer closed the connection\"\n");
-	ops->wrote(w->engine, piece.size - first - 1);
+	/* The third call's bytes must not follow: a peer that has only stopped sending would serve
+	 * a call that is tried again elsewhere. */
+	assert_int_equal(ops->output(w->engine, &piece, 1), 0);
+}
+
+#define PROMISE "PUSH_PROMISE on stream 1, but push is switched off"
+
+CLIENT(calls_that_leave_before_our_goaway_may_be_seen)
+{
+	wire_greeting(w);
+	w->hold = true;
+	wire_open_stream(w);
+	wire_send(w, 1, "x", true);
+	wire_frame(w, FC_H2_PUSH_PROMISE, FC_H2_END_HEADERS, 1, "\0\0\0\2", 4);
+	wire_sees(w,
+	    "abort 1 UNAVAILABLE (PROTOCOL) \"" PROMISE "\"\n"
+	    "dead UNAVAILABLE (PROTOCOL) \"" PROMISE "\"\n");
+	assert_non_null(strstr(wire_said(w), "HEADERS 1"));
 }
 
 CLIENT(drains)
@@ -401,6 +418,7 @@ main(void)
 	    clean_test(resets_by_the_server),
 	    clean_test(what_comes_after_our_reset_is_dropped),
 	    clean_test(lost_calls_know_whether_they_were_seen),
+	    clean_test(calls_that_leave_before_our_goaway_may_be_seen),
 	    clean_test(drains),
 	    clean_test(drains_when_idle),
 	};

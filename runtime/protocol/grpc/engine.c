@@ -18,6 +18,7 @@ const fc_engine_ops fc_h2_engine = {
     .output = fc_h2_output,
     .wrote = fc_h2_wrote,
     .congested = fc_h2_congested,
+    .backlog = fc_h2_backlog,
     .open_stream = fc_grpc_open,
     .can_open = fc_grpc_can_open,
     .send_head = fc_grpc_send_head,

@@ -211,6 +211,7 @@ struct fc_engine {
 	int32_t recv_initial; /* what a new stream's peer may send */
 	int32_t send_initial;
 	fc_list ready, sent;
+	size_t backlog; /* `pending` of all streams */
 
 	/* the peer's settings */
 	uint32_t peer_streams;
@@ -357,6 +358,7 @@ bool fc_h2_room_for_block(fc_h2 *c, size_t size); /* then put_block() of so much
 size_t fc_h2_output(fc_engine *c, fc_piece *pieces, size_t most);
 void fc_h2_wrote(fc_engine *c, size_t size);
 bool fc_h2_congested(const fc_engine *c);
+size_t fc_h2_backlog(const fc_engine *c);
 
 static inline uint8_t *
 fc_h2_out_reserve(fc_h2 *c, size_t size)

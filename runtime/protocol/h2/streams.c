@@ -167,6 +167,7 @@ fc_h2_remote_end(fc_h2 *c, fc_h2_stream *s)
 void
 fc_h2_drop_pending(fc_h2 *c, fc_h2_stream *s)
 {
+	c->backlog -= s->pending.size;
 	fc_chain_fini(&s->pending);
 	fc_list_remove(&s->wait);
 	fc_pool_put(c->config.pool, s->late);

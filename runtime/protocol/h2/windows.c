@@ -163,6 +163,7 @@ frame_pending(fc_h2 *c, fc_h2_stream *s, size_t size)
 		fc_h2_doom_memory(c);
 		return false;
 	}
+	c->backlog -= size;
 	s->send_window -= (int32_t)size;
 	c->send_window -= (int32_t)size;
 	s->patient_until = 0;
