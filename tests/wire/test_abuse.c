@@ -320,6 +320,32 @@ floods_end_the_connection(void **state)
 	}
 }
 
+static void
+frames_on_closed_streams_(wire *w)
+{
+	w->quiet = true;
+	wire_greeting(w);
+	wire_open_stream(w);
+	ops->abort(w->engine, wire_stream(w, 1), FARCALL_CANCELLED);
+	wire_release(w, 1);
+	for (int i = 0; i < 10000; i++)
+		wire_rst(w, 1, FC_H2_CANCEL);
+	assert_false(wire_is_dead(w));
+	w->now += FC_NS_PER_S;
+	for (int i = 0; i < 1000; i++)
+		wire_rst(w, 1, FC_H2_CANCEL);
+	assert_false(wire_is_dead(w));
+	wire_rst(w, 1, FC_H2_CANCEL);
+	calm_down(w, "too many frames on streams that are closed");
+}
+
+static void
+frames_on_closed_streams(void **state)
+{
+	(void)state;
+	wire_run(frames_on_closed_streams_, true);
+}
+
 /* Bytes for a stream that is closed are no work: they earn nothing. */
 SERVER(dropped_data_earns_nothing)
 {
@@ -519,6 +545,7 @@ main(void)
 	    clean_test(made_you_reset),
 	    clean_test(refused_streams),
 	    clean_test(floods_end_the_connection),
+	    clean_test(frames_on_closed_streams),
 	    clean_test(dropped_data_earns_nothing),
 	    clean_test(a_busy_peer_is_left_alone),
 	    clean_test(settings_with_32_entries),
