@@ -4,8 +4,9 @@
  *   --port N --conns C --out O --size S   C connections, O calls outstanding on each, S bytes (1,
  * 1, 64)
  *   --calls N | --secs S --warm W         so many calls, or so long after a warm-up (0.7 s, 0.15 s)
- *   --variant sync | async                one blocking call after another (C and O are 1);
- * callbacks on a stepped loop
+ *   --variant sync | async | open         one blocking call after another (C and O are 1);
+ * callbacks on a stepped loop; or --rate R calls a second, come what may, each --sleep-every Nth a
+ * Sleep of 100 ms, that is not counted; times are from when a call was due
  *
  * Every answer's size is checked; a failed call ends the program with 1.
  */
@@ -25,7 +26,9 @@ static struct {
 	double secs, warm;
 	uint64_t calls;
 	const char *variant;
-} options = {0, 1, 1, 64, 0.7, 0.15, 0, "async"};
+	double rate;
+	int sleep_every;
+} options = {0, 1, 1, 64, 0.7, 0.15, 0, "async", 10000, 0};
 
 static struct {
 	uint64_t from, until, begun, ended, counted, last;
@@ -168,6 +171,67 @@ run_sync(const char *target)
 }
 
 static void
+on_slept(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, void *data)
+{
+	(void)reply;
+	(void)data;
+	if (code != FARCALL_OK) {
+		fprintf(stderr, "farcall-bench-client: %s\n", farcall_call_error(call));
+		exit(1);
+	}
+	meter.ended++;
+	farcall_call_free(call);
+}
+
+static void
+on_due_reply(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, void *data)
+{
+	uint64_t *due = (uint64_t *)data;
+
+	finished(call, code, reply, *due);
+	farcall_call_free(call);
+	free(due);
+}
+
+static void
+begin_due(farcall_channel *channel, uint64_t when)
+{
+	static const Bench__SleepMsg nap = {
+	    PROTOBUF_C_MESSAGE_INIT(&bench__sleep_msg__descriptor), 100};
+	farcall_call *call = farcall_call_new(channel);
+	uint64_t *due;
+
+	meter.begun++;
+	if (options.sleep_every != 0 && meter.begun % (uint64_t)options.sleep_every == 0) {
+		bench_echo_service_sleep__async(call, &nap, on_slept, NULL);
+		return;
+	}
+	due = (uint64_t *)malloc(sizeof *due);
+	*due = when;
+	bench_echo_service_echo__async(call, &request, on_due_reply, due);
+}
+
+static void
+run_open(const char *target)
+{
+	farcall_loop *loop = farcall_loop_new();
+	farcall_channel *channel = farcall_channel_open(target);
+	uint64_t interval = (uint64_t)(1e9 / options.rate), next;
+
+	farcall_channel_set_loop(channel, loop);
+	for (next = now_ns(); next < meter.until; next += interval) {
+		while (now_ns() < next)
+			farcall_loop_step(loop, 0);
+		begin_due(channel, next);
+	}
+	while (meter.ended < meter.begun)
+		farcall_loop_step(loop, -1);
+	farcall_channel_close(channel);
+	farcall_loop_step(loop, 0);
+	farcall_loop_free(loop);
+}
+
+static void
 report(void)
 {
 	double secs = 1e-9 * (double)((options.calls != 0 ? meter.last : meter.until) - meter.from);
@@ -203,6 +267,10 @@ take_option(const char *name, const char *value)
 		options.calls = strtoull(value, NULL, 10);
 	else if (strcmp(name, "--variant") == 0)
 		options.variant = value;
+	else if (strcmp(name, "--rate") == 0)
+		options.rate = atof(value);
+	else if (strcmp(name, "--sleep-every") == 0)
+		options.sleep_every = atoi(value);
 	else
 		return strcmp(name, "--mode") == 0 && strcmp(value, "echo") == 0;
 	return 1;
@@ -217,11 +285,11 @@ main(int argc, char **argv)
 	for (i = 1; i + 1 < argc && take_option(argv[i], argv[i + 1]); i += 2)
 		;
 	if (i < argc || options.port == 0 || options.conns < 1 || options.out < 1 ||
-	    options.size < 0) {
+	    options.size < 0 || options.rate < 1) {
 		fprintf(stderr,
 		    "usage: farcall-bench-client --port N [--conns C] [--out O] "
 		    "[--size BYTES] [--calls N | --secs S --warm W] "
-		    "[--variant sync|async]\n");
+		    "[--variant sync|async|open] [--rate R] [--sleep-every N]\n");
 		return 2;
 	}
 	snprintf(target, sizeof target, "127.0.0.1:%d", options.port);
@@ -231,6 +299,8 @@ main(int argc, char **argv)
 	meter.until = options.calls != 0 ? UINT64_MAX : meter.from + (uint64_t)(options.secs * 1e9);
 	if (strcmp(options.variant, "sync") == 0)
 		run_sync(target);
+	else if (strcmp(options.variant, "open") == 0)
+		run_open(target);
 	else
 		run_async(target);
 	report();

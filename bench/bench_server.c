@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench.farcall.h"
 
@@ -16,7 +17,18 @@ echo(farcall_call *call, const Bench__EchoMsg *request, Bench__EchoMsg *reply)
 	return FARCALL_OK;
 }
 
-static const struct bench_echo_service service = {.echo = echo};
+static farcall_code
+nap(farcall_call *call, const Bench__SleepMsg *request, Bench__EchoMsg *reply)
+{
+	const struct timespec time = {request->ms / 1000, (long)(request->ms % 1000) * 1000000};
+
+	(void)call;
+	(void)reply;
+	nanosleep(&time, NULL);
+	return FARCALL_OK;
+}
+
+static const struct bench_echo_service service = {.echo = echo, .sleep = nap};
 
 int
 main(int argc, char **argv)

@@ -165,7 +165,7 @@ on_cancel(fc_task *task)
 
 	fc_channel_hold(channel);
 	fc_drive_took(channel);
-	if (atomic_load(&call->phase) == FC_CALL_OPEN)
+	if (call->waiter.begun && atomic_load(&call->phase) == FC_CALL_OPEN)
 		end_cancelled(call);
 	fc_call_drop(&call->call);
 	fc_channel_check_over(channel);
@@ -174,7 +174,9 @@ on_cancel(fc_task *task)
 
 /* ---- what any thread does ---- */
 
-/* Either this sees the call open, and posts; or the call, when it begins, sees `cancelled`. */
+/* Either this sees the call open, and posts; or the call, when it begins, sees `cancelled`. The
+ * post may overtake that of the call's start, which is then still to come: it must find the call as
+ * it was. */
 static void
 cancel(farcall_call *base)
 {
@@ -207,6 +209,12 @@ let_go(farcall_call *base)
 		cancel(base);
 }
 
+static bool
+ended(const farcall_call *base)
+{
+	return atomic_load(&((const fc_client_call *)base)->phase) == FC_CALL_DONE;
+}
+
 static const char *
 peer(const farcall_call *base)
 {
@@ -235,6 +243,7 @@ const fc_call_ops fc_client_call_ops = {
     .cancel = cancel,
     .let_go = let_go,
     .destroy = fc_call_destroy,
+    .ended = ended,
     .peer = peer,
     .peer_ids = peer_ids,
 };

@@ -50,7 +50,7 @@ farcall_call fc_call_nil = {.ops = &nil_ops,
     .code = FARCALL_RESOURCE_EXHAUSTED,
     .cause = FARCALL_CAUSE_OUT_OF_MEMORY,
     .error = "RESOURCE_EXHAUSTED: call: out of memory",
-    .status_message = "call: out of memory"};
+    .status_message = ""};
 
 farcall_call fc_call_no_channel = {.ops = &nil_ops,
     .deadline = FC_NEVER,
@@ -63,7 +63,7 @@ farcall_call fc_call_no_channel = {.ops = &nil_ops,
     .doomed = true,
     .code = FARCALL_FAILED_PRECONDITION,
     .error = "FAILED_PRECONDITION: the channel is NULL",
-    .status_message = "the channel is NULL"};
+    .status_message = ""};
 
 farcall_call fc_call_forked = {.ops = &nil_ops,
     .deadline = FC_NEVER,

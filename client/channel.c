@@ -49,8 +49,8 @@ fc_channel_drop(farcall_channel *channel)
 
 /* ---- errors ---- */
 
-static void
-fail_set_up(farcall_channel *channel, const fc_error *error)
+void
+fc_channel_fail(farcall_channel *channel, const fc_error *error)
 {
 	if (channel->nil)
 		return;
@@ -70,7 +70,7 @@ fc_channel_failure(farcall_channel *channel, fc_error *error)
 	return error->code;
 }
 
-/* Of set-up; else of the last wait_ready. */
+/* Of set-up; else of the last wait_ready, which may end in another thread at this moment. */
 static const fc_error *
 shown(const farcall_channel *channel)
 {
@@ -79,16 +79,39 @@ shown(const farcall_channel *channel)
 	return &channel->ready_error;
 }
 
+static void
+copy_shown(const farcall_channel *channel, farcall_code *code, farcall_cause *cause)
+{
+	fc_mutex *lock = channel->nil ? NULL : (fc_mutex *)(uintptr_t)&channel->lock;
+
+	if (lock != NULL)
+		fc_lock(lock);
+	*code = shown(channel)->code;
+	*cause = shown(channel)->cause;
+	if (lock != NULL)
+		fc_unlock(lock);
+}
+
 farcall_code
 farcall_channel_code(const farcall_channel *channel)
 {
-	return channel != NULL ? shown(channel)->code : FARCALL_FAILED_PRECONDITION;
+	farcall_code code = FARCALL_FAILED_PRECONDITION;
+	farcall_cause cause;
+
+	if (channel != NULL)
+		copy_shown(channel, &code, &cause);
+	return code;
 }
 
 farcall_cause
 farcall_channel_cause(const farcall_channel *channel)
 {
-	return channel != NULL ? shown(channel)->cause : FARCALL_CAUSE_NONE;
+	farcall_cause cause = FARCALL_CAUSE_NONE;
+	farcall_code code;
+
+	if (channel != NULL)
+		copy_shown(channel, &code, &cause);
+	return cause;
 }
 
 const char *
@@ -114,6 +137,7 @@ begin_lists(farcall_channel *channel)
 	fc_list_init(&channel->ready_waits);
 	fc_queue_init(&channel->deferred);
 	channel->timeout_ns = FC_NEVER;
+	channel->peer_timeout_ms = FC_CLIENT_PEER_TIMEOUT_MS;
 	channel->config.client = true;
 	channel->config.max_message = DEFAULT_MAX_MESSAGE;
 	channel->config.max_metadata = DEFAULT_MAX_METADATA;
@@ -134,12 +158,12 @@ set_target(farcall_channel *channel, const char *target)
 	if (target == NULL)
 		fc_fail(&error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
 		    "the target is NULL");
-	else
-		fc_address_parse(&channel->address, target, &error);
+	else if (fc_address_parse(&channel->address, target, &error) == FARCALL_OK)
+		fc_address_check_target(&channel->address, &error);
 	if (error.code == FARCALL_OK)
 		channel->config.authority = fc_address_authority(&channel->address);
 	else
-		fail_set_up(channel, &error);
+		fc_channel_fail(channel, &error);
 	return error.cause == FARCALL_CAUSE_OUT_OF_MEMORY ? error.code : FARCALL_OK;
 }
 
@@ -185,7 +209,7 @@ in_setup(farcall_channel *channel, const char *step)
 	fc_error_clear(&error);
 	fc_fail(&error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, "%s after the first call",
 	    step);
-	fail_set_up(channel, &error);
+	fc_channel_fail(channel, &error);
 	return false;
 }
 
@@ -200,7 +224,7 @@ in_range(farcall_channel *channel, const char *what, uint64_t value, uint64_t le
 	fc_fail(&error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
 	    "%s: %llu is not within %llu and %llu", what, (unsigned long long)value,
 	    (unsigned long long)least, (unsigned long long)most);
-	fail_set_up(channel, &error);
+	fc_channel_fail(channel, &error);
 	return false;
 }
 
@@ -230,7 +254,7 @@ void
 farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes)
 {
 	if (in_setup(channel, "set max metadata") &&
-	    in_range(channel, "max metadata", bytes, 1024, 1u << 20))
+	    in_range(channel, "max metadata", bytes, 1024, 1u << 16))
 		channel->config.max_metadata = bytes;
 }
 
@@ -243,6 +267,16 @@ farcall_channel_set_spin_us(farcall_channel *channel, unsigned us)
 }
 
 void
+farcall_channel_set_peer_timeout_ms(farcall_channel *channel, uint64_t ms)
+{
+	if (in_setup(channel, "set peer time-out") &&
+	    (ms == 0 ||
+	        in_range(channel, "peer time-out", ms, FC_CLIENT_PEER_TIMEOUT_LEAST_MS,
+	            FC_CLIENT_PEER_TIMEOUT_MOST_MS)))
+		channel->peer_timeout_ms = (unsigned)ms;
+}
+
+void
 farcall_channel_set_loop(farcall_channel *channel, farcall_loop *loop)
 {
 	fc_error error;
@@ -251,7 +285,7 @@ farcall_channel_set_loop(farcall_channel *channel, farcall_loop *loop)
 		return;
 	fc_error_clear(&error);
 	if (fc_loop_failure(loop, &error) != FARCALL_OK) {
-		fail_set_up(channel, &error);
+		fc_channel_fail(channel, &error);
 		return;
 	}
 	fc_loop_hold(loop);
@@ -332,6 +366,6 @@ farcall_channel_close(farcall_channel *channel)
 		return;
 	}
 	fc_drive_close(channel);
-	fc_channel_set_state(channel, FARCALL_SHUTDOWN);
+	atomic_store_explicit(&channel->state, FARCALL_SHUTDOWN, memory_order_relaxed);
 	fc_channel_drop(channel);
 }

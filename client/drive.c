@@ -157,6 +157,9 @@ drive_lent(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	if (fc_loop_inside(channel->loop))
 		return refuse_inside(error);
 	look_around(channel);
+	code = need_loop(channel, error); /* a callback may have closed it */
+	if (code != FARCALL_OK)
+		return code;
 	fc_waiter_begin(waiter);
 	turn_until_done(channel, waiter);
 	if (channel->loop != NULL)
@@ -238,6 +241,7 @@ run_thread(void *data)
 	channel->has_thread = false;
 	fc_unlock(&channel->lock);
 	fc_channel_drop(channel);
+	fc_thread_left();
 }
 
 /* Locked. */
@@ -273,6 +277,19 @@ fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	} else if (code == FARCALL_OK) {
 		fc_drive_post(channel, &waiter->start);
 	}
+	fc_unlock(&channel->lock);
+	return code;
+}
+
+farcall_code
+fc_drive_need(farcall_channel *channel, fc_error *error)
+{
+	farcall_code code;
+
+	fc_lock(&channel->lock);
+	code = need_loop(channel, error);
+	if (code == FARCALL_OK && !channel->lent)
+		code = need_thread(channel, error);
 	fc_unlock(&channel->lock);
 	return code;
 }
@@ -335,6 +352,8 @@ fc_drive_close(farcall_channel *channel)
 
 	fc_lock(&channel->lock);
 	channel->closed = true;
+	if (channel->has_thread)
+		fc_thread_leaving();
 	if (channel->loop != NULL && !channel->lent) {
 		channel->close_task.run = on_close;
 		fc_channel_hold(channel);

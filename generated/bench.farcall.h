@@ -15,7 +15,7 @@ FARCALL_BEGIN_DECLS
 /*
  * service bench.EchoService
  */
-extern const farcall_method bench_echo_service__methods[2];
+extern const farcall_method bench_echo_service__methods[3];
 extern const farcall_interface bench_echo_service__interface;
 
 /* Handlers; one left NULL answers UNIMPLEMENTED. */
@@ -23,6 +23,9 @@ struct bench_echo_service {
 	/* Answers with its request. */
 	farcall_code (*echo)(
 	    farcall_call *call, const Bench__EchoMsg *request, Bench__EchoMsg *reply);
+	/* Sleeps in its handler, as one does that waits for a disk or a lock. */
+	farcall_code (*sleep)(
+	    farcall_call *call, const Bench__SleepMsg *request, Bench__EchoMsg *reply);
 	/* Each message comes back. */
 	farcall_code (*stream)(farcall_call *call);
 };
@@ -66,6 +69,37 @@ bench_echo_service_echo__send_reply(farcall_call *call, const Bench__EchoMsg *re
 }
 
 /*
+ * bench.EchoService.Sleep (unary)
+ *
+ * Sleeps in its handler, as one does that waits for a disk or a lock.
+ */
+static inline farcall_code
+bench_echo_service_sleep(
+    farcall_call *call, const Bench__SleepMsg *request, const Bench__EchoMsg **reply)
+{
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
+	code = farcall_call_invoke(
+	    call, &bench_echo_service__methods[1], (const ProtobufCMessage *)request, &message);
+	if (code == FARCALL_OK && reply != NULL)
+		*reply = (const Bench__EchoMsg *)(const void *)message;
+	return code;
+}
+
+typedef void bench_echo_service_sleep__done(
+    farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, void *data);
+void bench_echo_service_sleep__async(
+    farcall_call *call, const Bench__SleepMsg *request, bench_echo_service_sleep__done *done,
+    void *data);
+
+static inline farcall_code
+bench_echo_service_sleep__send_reply(farcall_call *call, const Bench__EchoMsg *reply)
+{
+	return farcall_call_send_reply(call, (const ProtobufCMessage *)reply);
+}
+
+/*
  * bench.EchoService.Stream (bidi stream)
  *
  * Each message comes back.
@@ -73,7 +107,7 @@ bench_echo_service_echo__send_reply(farcall_call *call, const Bench__EchoMsg *re
 static inline farcall_code
 bench_echo_service_stream__start(farcall_call *call)
 {
-	return farcall_call_start(call, &bench_echo_service__methods[1], NULL);
+	return farcall_call_start(call, &bench_echo_service__methods[2], NULL);
 }
 
 static inline farcall_code

@@ -52,6 +52,51 @@ void   bench__echo_msg__free_unpacked
   assert(message->base.descriptor == &bench__echo_msg__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   bench__sleep_msg__init
+                     (Bench__SleepMsg         *message)
+{
+  static const Bench__SleepMsg init_value = BENCH__SLEEP_MSG__INIT;
+  *message = init_value;
+}
+size_t bench__sleep_msg__get_packed_size
+                     (const Bench__SleepMsg *message)
+{
+  assert(message->base.descriptor == &bench__sleep_msg__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t bench__sleep_msg__pack
+                     (const Bench__SleepMsg *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &bench__sleep_msg__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t bench__sleep_msg__pack_to_buffer
+                     (const Bench__SleepMsg *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &bench__sleep_msg__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Bench__SleepMsg *
+       bench__sleep_msg__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Bench__SleepMsg *)
+     protobuf_c_message_unpack (&bench__sleep_msg__descriptor,
+                                allocator, len, data);
+}
+void   bench__sleep_msg__free_unpacked
+                     (Bench__SleepMsg *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &bench__sleep_msg__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor bench__echo_msg__field_descriptors[1] =
 {
   {
@@ -90,14 +135,54 @@ const ProtobufCMessageDescriptor bench__echo_msg__descriptor =
   (ProtobufCMessageInit) bench__echo_msg__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor bench__echo_service__method_descriptors[2] =
+static const ProtobufCFieldDescriptor bench__sleep_msg__field_descriptors[1] =
+{
+  {
+    "ms",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Bench__SleepMsg, ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned bench__sleep_msg__field_indices_by_name[] = {
+  0,   /* field[0] = ms */
+};
+static const ProtobufCIntRange bench__sleep_msg__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor bench__sleep_msg__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "bench.SleepMsg",
+  "SleepMsg",
+  "Bench__SleepMsg",
+  "bench",
+  sizeof(Bench__SleepMsg),
+  1,
+  bench__sleep_msg__field_descriptors,
+  bench__sleep_msg__field_indices_by_name,
+  1,  bench__sleep_msg__number_ranges,
+  (ProtobufCMessageInit) bench__sleep_msg__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor bench__echo_service__method_descriptors[3] =
 {
   { "Echo", &bench__echo_msg__descriptor, &bench__echo_msg__descriptor },
+  { "Sleep", &bench__sleep_msg__descriptor, &bench__echo_msg__descriptor },
   { "Stream", &bench__echo_msg__descriptor, &bench__echo_msg__descriptor },
 };
 const unsigned bench__echo_service__method_indices_by_name[] = {
   0,        /* Echo */
-  1         /* Stream */
+  1,        /* Sleep */
+  2         /* Stream */
 };
 const ProtobufCServiceDescriptor bench__echo_service__descriptor =
 {
@@ -106,7 +191,7 @@ const ProtobufCServiceDescriptor bench__echo_service__descriptor =
   "EchoService",
   "Bench__EchoService",
   "bench",
-  2,
+  3,
   bench__echo_service__method_descriptors,
   bench__echo_service__method_indices_by_name
 };
@@ -118,13 +203,21 @@ void bench__echo_service__echo(ProtobufCService *service,
   assert(service->descriptor == &bench__echo_service__descriptor);
   service->invoke(service, 0, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void bench__echo_service__sleep(ProtobufCService *service,
+                                const Bench__SleepMsg *input,
+                                Bench__EchoMsg_Closure closure,
+                                void *closure_data)
+{
+  assert(service->descriptor == &bench__echo_service__descriptor);
+  service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void bench__echo_service__stream(ProtobufCService *service,
                                  const Bench__EchoMsg *input,
                                  Bench__EchoMsg_Closure closure,
                                  void *closure_data)
 {
   assert(service->descriptor == &bench__echo_service__descriptor);
-  service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void bench__echo_service__init (Bench__EchoService_Service *service,
                                 Bench__EchoService_ServiceDestroy destroy)

@@ -16,6 +16,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 
 typedef struct Bench__EchoMsg Bench__EchoMsg;
+typedef struct Bench__SleepMsg Bench__SleepMsg;
 
 
 /* --- enums --- */
@@ -31,6 +32,16 @@ struct  Bench__EchoMsg
 #define BENCH__ECHO_MSG__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&bench__echo_msg__descriptor) \
     , {0,NULL} }
+
+
+struct  Bench__SleepMsg
+{
+  ProtobufCMessage base;
+  uint32_t ms;
+};
+#define BENCH__SLEEP_MSG__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&bench__sleep_msg__descriptor) \
+    , 0 }
 
 
 /* Bench__EchoMsg methods */
@@ -52,10 +63,32 @@ Bench__EchoMsg *
 void   bench__echo_msg__free_unpacked
                      (Bench__EchoMsg *message,
                       ProtobufCAllocator *allocator);
+/* Bench__SleepMsg methods */
+void   bench__sleep_msg__init
+                     (Bench__SleepMsg         *message);
+size_t bench__sleep_msg__get_packed_size
+                     (const Bench__SleepMsg   *message);
+size_t bench__sleep_msg__pack
+                     (const Bench__SleepMsg   *message,
+                      uint8_t             *out);
+size_t bench__sleep_msg__pack_to_buffer
+                     (const Bench__SleepMsg   *message,
+                      ProtobufCBuffer     *buffer);
+Bench__SleepMsg *
+       bench__sleep_msg__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   bench__sleep_msg__free_unpacked
+                     (Bench__SleepMsg *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Bench__EchoMsg_Closure)
                  (const Bench__EchoMsg *message,
+                  void *closure_data);
+typedef void (*Bench__SleepMsg_Closure)
+                 (const Bench__SleepMsg *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -68,6 +101,10 @@ struct Bench__EchoService_Service
                const Bench__EchoMsg *input,
                Bench__EchoMsg_Closure closure,
                void *closure_data);
+  void (*sleep)(Bench__EchoService_Service *service,
+                const Bench__SleepMsg *input,
+                Bench__EchoMsg_Closure closure,
+                void *closure_data);
   void (*stream)(Bench__EchoService_Service *service,
                  const Bench__EchoMsg *input,
                  Bench__EchoMsg_Closure closure,
@@ -81,11 +118,16 @@ void bench__echo_service__init (Bench__EchoService_Service *service,
 #define BENCH__ECHO_SERVICE__INIT(function_prefix__) \
     { BENCH__ECHO_SERVICE__BASE_INIT,\
       function_prefix__ ## echo,\
+      function_prefix__ ## sleep,\
       function_prefix__ ## stream  }
 void bench__echo_service__echo(ProtobufCService *service,
                                const Bench__EchoMsg *input,
                                Bench__EchoMsg_Closure closure,
                                void *closure_data);
+void bench__echo_service__sleep(ProtobufCService *service,
+                                const Bench__SleepMsg *input,
+                                Bench__EchoMsg_Closure closure,
+                                void *closure_data);
 void bench__echo_service__stream(ProtobufCService *service,
                                  const Bench__EchoMsg *input,
                                  Bench__EchoMsg_Closure closure,
@@ -94,6 +136,7 @@ void bench__echo_service__stream(ProtobufCService *service,
 /* --- descriptors --- */
 
 extern const ProtobufCMessageDescriptor bench__echo_msg__descriptor;
+extern const ProtobufCMessageDescriptor bench__sleep_msg__descriptor;
 extern const ProtobufCServiceDescriptor bench__echo_service__descriptor;
 
 PROTOBUF_C__END_DECLS

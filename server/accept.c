@@ -94,7 +94,8 @@ static const fc_engine_events engine_events = {
     .on_dead = fc_conn_dead,
 };
 
-const fc_conn_events fc_server_conn_events = {.engine = &engine_events, .on_closed = on_closed};
+const fc_conn_events fc_server_conn_events = {
+    .engine = &engine_events, .on_flushed = fc_dispatch_resume, .on_closed = on_closed};
 
 /* On its own loop. It comes there before that loop is told to stop: the first loop posts both. */
 static void
@@ -111,6 +112,7 @@ adopt(fc_server_conn *conn)
 		fc_server_conn_drop(conn);
 		return;
 	}
+	fc_conn_set_peer_timeout(&conn->conn, at->server->peer_timeout_ms);
 	fc_list_append(&at->conns, &conn->in_loop);
 	fc_conn_peer(&conn->conn, &conn->peer);
 }
@@ -140,6 +142,9 @@ fc_server_on_accept(void *owner, fc_accepted *accepted)
 	conn->accepted = accepted;
 	conn->adopt.run = adopt_there;
 	fc_list_init(&conn->calls);
+	fc_list_init(&conn->held);
+	atomic_init(&conn->backlog, 0);
+	atomic_init(&conn->unsent, 0);
 	atomic_fetch_add(&conn->home->n_conns, 1);
 	if (conn->home->index == 0)
 		adopt(conn);

@@ -39,10 +39,9 @@ static void
 refuse(fc_server_conn *conn, fc_stream *stream, farcall_code code, const char *text)
 {
 	fc_tail tail = {.code = code, .message = {text, strlen(text)}};
-	const fc_engine_ops *ops = conn->conn.ops;
 
-	ops->send_tail(conn->conn.engine, stream, &tail);
-	ops->release(conn->conn.engine, stream);
+	fc_server_send_tail(&conn->conn, stream, &tail);
+	conn->conn.ops->release(conn->conn.engine, stream);
 	fc_conn_touch(&conn->conn);
 }
 
@@ -56,17 +55,31 @@ refuse_path(fc_server_conn *conn, fc_stream *stream, const fc_head *head)
 	refuse(conn, stream, FARCALL_UNIMPLEMENTED, text);
 }
 
-/* NULL: there was room for one more call, and it is taken; else what is exhausted. */
+#define SERVER_FULL "the server has reached its limit of calls"
+#define SERVICE_FULL "the service has reached its limit of calls"
+
+/* NULL: there is room for one more call; else what is exhausted. */
 static const char *
 overloaded(fc_server_loop *at, farcall_service *service)
 {
+	if (FARCALL_UNLIKELY(!fc_quota_has(&at->server->calls, at->index)))
+		return SERVER_FULL;
+	if (service->max_calls != 0 && !fc_quota_has(&service->calls, at->index))
+		return SERVICE_FULL;
+	return NULL;
+}
+
+/* The same, and that room is taken. */
+static const char *
+take_room(fc_server_loop *at, farcall_service *service)
+{
 	if (FARCALL_UNLIKELY(at->alone ? !fc_share_take_alone(at->calls)
 	                               : !fc_quota_take_shared(&at->server->calls, at->index)))
-		return "the server has reached its limit of calls";
+		return SERVER_FULL;
 	if (service->max_calls == 0 || fc_quota_take(&service->calls, at->index))
 		return NULL;
 	fc_share_give(at->calls, at->alone);
-	return "the service has reached its limit of calls";
+	return SERVICE_FULL;
 }
 
 /* ---- a call arrives ---- */
@@ -200,6 +213,57 @@ returned(fc_server_call *call, farcall_code *code)
 	return (before & FC_PHASE_COMPLETED) != 0;
 }
 
+/* The peer leaves more answers lie than we keep for it. Tells handlers on other threads, too. */
+static bool
+is_choked(fc_server_conn *conn)
+{
+	const fc_conn *base = &conn->conn;
+	size_t backlog = 0;
+
+	if (base->engine != NULL && base->ops->backlog != NULL)
+		backlog = base->ops->backlog(base->engine);
+	atomic_store_explicit(&conn->backlog, backlog, memory_order_relaxed);
+	return backlog > FC_SERVER_BACKLOG_MOST;
+}
+
+/* One call for each flush, since its answer may choke the connection again. */
+void
+fc_dispatch_resume(fc_conn *base)
+{
+	fc_server_conn *conn = conn_of(base);
+	fc_list *item;
+
+	if (FARCALL_LIKELY(fc_list_empty(&conn->held)) || is_choked(conn))
+		return;
+	item = fc_list_pop(&conn->held);
+	fc_loop_ready(base->loop, &FC_CONTAINER(item, fc_server_call, in_held)->work.task);
+	if (!fc_list_empty(&conn->held))
+		fc_conn_touch(base);
+}
+
+/* The handler's turn, unless the connection is choked by what was answered before it. */
+static void
+admit(fc_task *task)
+{
+	fc_server_call *call = FC_CONTAINER(task, fc_server_call, work.task);
+
+	if (FARCALL_UNLIKELY(is_choked(call->conn)) && call->stream != NULL)
+		fc_list_append(&call->conn->held, &call->in_held);
+	else
+		fc_crew_start(&call->work);
+}
+
+/* The same as handlers on other threads see it: with what they have made and the owner has not
+ * sent. So what lies there is at most the limit and an answer of each thread. */
+static bool
+looks_choked(const fc_server_conn *conn)
+{
+	size_t bytes = atomic_load_explicit(&conn->backlog, memory_order_relaxed) +
+	    atomic_load_explicit(&conn->unsent, memory_order_relaxed);
+
+	return bytes > FC_SERVER_BACKLOG_MOST;
+}
+
 /* On any thread of the crew: touches nothing but the call, and of that nothing that the loop's
  * owner may touch meanwhile. */
 static void
@@ -208,31 +272,70 @@ run(fc_work *work)
 	fc_server_call *call = FC_CONTAINER(work, fc_server_call, work);
 
 	call->skipped = farcall_call_cancelled(&call->call); /* while it waited for its turn */
-	if (!call->skipped)
-		call->code = run_handler(call);
+	call->postponed = !call->skipped && looks_choked(call->conn);
+	if (call->skipped || call->postponed)
+		return;
+	call->code = run_handler(call);
+	call->unsent = call->call.in.used + call->call.out.used;
+	if (call->unsent != 0)
+		atomic_fetch_add(&call->conn->unsent, call->unsent);
+}
+
+/* Sends what the handler has answered, unless that is still to come. What it made counts until it
+ * lies in the engine; the call may be gone by then. */
+static void
+answer(fc_server_call *call)
+{
+	fc_server_conn *conn = call->conn;
+	farcall_code code = call->code;
+	size_t unsent = call->unsent;
+
+	if (FARCALL_UNLIKELY(unsent != 0))
+		fc_refs_hold(&conn->refs);
+	call->work.task.run = send_completion;
+	if (returned(call, &code)) {
+		fc_reply(call, code);
+		fc_reply_finish(call);
+	}
+	if (FARCALL_LIKELY(unsent == 0))
+		return;
+	is_choked(conn);
+	atomic_fetch_sub(&conn->unsent, unsent);
+	fc_server_conn_drop(conn);
 }
 
 static void
 done(fc_work *work, bool ran)
 {
 	fc_server_call *call = FC_CONTAINER(work, fc_server_call, work);
-	farcall_code code = call->code;
 
 	if (!ran) {
 		fc_reply_end(call, FARCALL_RESOURCE_EXHAUSTED,
 		    "too many calls wait for handlers that block");
 		fc_reply_finish(call);
-		return;
-	}
-	if (call->skipped) {
+	} else if (call->skipped) {
 		fc_reply_finish(call);
-		return;
+	} else if (call->postponed) {
+		work->task.run = admit;
+		fc_loop_ready(call->conn->conn.loop, &work->task);
+	} else {
+		answer(call);
 	}
-	work->task.run = send_completion;
-	if (!returned(call, &code))
-		return;
-	fc_reply(call, code);
-	fc_reply_finish(call);
+}
+
+/* A call counts from here on, so that nobody takes the room of others by requests that he never
+ * ends: these cost their own connection's streams alone. */
+static bool
+count_in(fc_server_call *call)
+{
+	const char *why = take_room(call->conn->home, call->service);
+
+	if (FARCALL_UNLIKELY(why != NULL)) {
+		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, why);
+		return false;
+	}
+	call->counted = true;
+	return true;
 }
 
 void
@@ -240,16 +343,18 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 {
 	fc_server_call *call = call_of(stream);
 
-	(void)owner;
 	if (call->request == NULL) {
 		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "no request message in a unary call");
 		return;
 	}
+	if (!count_in(call))
+		return;
 	call->half_closed = true;
 	call->work.run = run;
 	call->work.done = done;
-	fc_crew_ready(&call->work);
+	call->work.task.run = admit;
+	fc_loop_ready(conn_of(owner)->conn.loop, &call->work.task);
 }
 
 /* ---- the end, otherwise ---- */
@@ -273,7 +378,7 @@ fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
 		fc_server_call *call = FC_CONTAINER(item, fc_server_call, in_conn);
 
 		if (conn->conn.engine != NULL)
-			conn->conn.ops->send_tail(conn->conn.engine, call->stream, &tail);
+			fc_server_send_tail(&conn->conn, call->stream, &tail);
 		fc_reply_lost(call);
 	}
 }

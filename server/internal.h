@@ -23,6 +23,10 @@
 #define FC_SERVER_SIGNAL_GRACE_MS 30000
 #define FC_SERVER_ENDPOINTS_MOST 64
 #define FC_SERVER_LOOPS_MOST 256
+#define FC_SERVER_BACKLOG_MOST ((size_t)64 << 20) /* answers that a peer does not take */
+#define FC_SERVER_PEER_TIMEOUT_MS 20000u
+#define FC_SERVER_PEER_TIMEOUT_LEAST_MS 1000u
+#define FC_SERVER_PEER_TIMEOUT_MOST_MS 86400000u
 #define FC_SERVER_KEEP_CALLS 1024 /* call objects that a loop keeps for the next calls */
 
 /* Where the task that stops is. A server that ends while the task is in the mail is freed by the
@@ -36,11 +40,14 @@ typedef enum fc_server_state {
 	FC_SERVER_STOPPED
 } fc_server_state;
 
+typedef struct fc_old_service fc_old_service;
+
 struct farcall_service {
 	fc_list in_server;
 	farcall_server *server;
 	const farcall_interface *iface;
-	void *ops; /* our copy of the handlers */
+	fc_old_service *old; /* a protobuf-c service, whose `iface` is in it; NULL: none */
+	void *ops;           /* our copy of the handlers */
 	size_t ops_size;
 	void *self;
 	size_t max_calls, max_message; /* 0: the server's */
@@ -132,6 +139,7 @@ struct farcall_server {
 	/* set-up: the program's thread, until start */
 	fc_error error;
 	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
+	unsigned peer_timeout_ms;
 	bool serial;
 	bool on_signals;
 	bool lent; /* the loop is the program's */
@@ -161,8 +169,11 @@ struct farcall_server {
 	_Atomic(fc_loop *) running;  /* where a stop is posted */
 	fc_task stop;
 
+	atomic_bool is_late; /* `late` is set, and stays */
+
 	/* under `lock` */
 	fc_mutex lock;
+	fc_error late; /* a step of set-up that came when the server ran */
 	fc_cond stopped;
 	bool over; /* it has stopped, and every handler has returned */
 	bool has_thread;
@@ -178,8 +189,13 @@ typedef struct fc_server_conn {
 	fc_task adopt; /* on its way there */
 	farcall_endpoint *endpoint;
 	fc_list calls; /* fc_server_call, those that have a stream */
+	fc_list held; /* those whose handlers wait until the peer takes more of what was answered */
 	fc_metadata_memo memo;
 	fc_peer peer;
+
+	/* any thread; in bytes */
+	atomic_size_t backlog; /* answers that lie in the engine, as the loop's owner saw it last */
+	atomic_size_t unsent;  /* memory of calls whose handlers have returned on another thread */
 } fc_server_conn;
 
 /* Steps of a call that is completed later. Whoever sets the second of the two sends the answer. */
@@ -192,16 +208,19 @@ typedef struct fc_server_call {
 	fc_server_conn *conn; /* a reference */
 	fc_stream *stream;    /* NULL: the wire has ended it */
 	farcall_service *service;
-	fc_list in_conn, in_fresh;
+	fc_list in_conn, in_held, in_fresh;
 	fc_timer deadline;
 	fc_work work; /* the handler; its task then sends the completion */
 	ProtobufCMessage *request;
 	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
 	bool half_closed;
+	bool counted; /* among the calls of server and service: its request is whole */
 
 	/* the handler, then the loop's owner */
 	farcall_code code; /* what it returned */
 	bool skipped;      /* it was not called: the call had been cancelled */
+	bool postponed;    /* it was not called: the connection is choked */
+	size_t unsent;     /* the call's part of the connection's */
 
 	/* the handler, then whoever completes the call */
 	ProtobufCMessage *reply;
@@ -244,6 +263,24 @@ farcall_code fc_routes_make(fc_server_loop *at, fc_error *error); /* after the c
 const fc_route *fc_routes_find(const fc_server_loop *at, const char *path, size_t size);
 void fc_service_free(farcall_service *service);
 
+/* protobuf_c.c: services that protoc-c generates */
+void fc_old_service_free(fc_old_service *old);
+
+/* tickets.c: what their closures are given */
+typedef enum fc_ticket_use {
+	FC_TICKET_GOOD,
+	FC_TICKET_LATE,     /* the call was cancelled before its closure came */
+	FC_TICKET_SPENT,    /* the closure has come before */
+	FC_TICKET_FORGOTTEN /* one of the two, long ago */
+} fc_ticket_use;
+
+void fc_tickets_hold(void); /* one more service has closures */
+void fc_tickets_drop(void);
+void *fc_ticket_new(farcall_call *call); /* any thread, as the next; NULL: no memory */
+
+/* Uses it up, by cancelling or else by the closure. GOOD: *call is the taker's to complete. */
+fc_ticket_use fc_ticket_take(void *ticket, bool cancelled, farcall_call **call);
+
 /* endpoint.c */
 extern farcall_endpoint fc_nil_endpoint;
 farcall_code fc_endpoints_check(farcall_server *server, fc_error *error);
@@ -265,11 +302,15 @@ void fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, s
 void fc_dispatch_half_close(void *owner, fc_stream *stream);
 void fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort);
 void fc_dispatch_arm(fc_task *task);
+void fc_dispatch_resume(fc_conn *conn); /* it has written: goes on with what is held */
 
 /* Ends every call of the connection on the wire; what pends is cancelled and goes on without it. */
 void fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why);
 
 /* reply.c */
+/* Without memory for it the stream is reset with a code that says so. */
+void fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail);
+
 void fc_reply(fc_server_call *call, farcall_code code); /* sends it, if the wire is still there */
 void fc_reply_failure(
     fc_server_call *call, farcall_code code, farcall_cause cause, const char *text);

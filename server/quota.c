@@ -58,3 +58,15 @@ fc_quota_take_shared(fc_quota *quota, unsigned loop)
 	fc_spin_unlock(&quota->lock);
 	return n != 0;
 }
+
+bool
+fc_quota_has_shared(fc_quota *quota)
+{
+	size_t left = 0;
+
+	fc_spin_lock(&quota->lock);
+	for (unsigned i = 0; left == 0 && i < quota->n; i++)
+		left = atomic_load_explicit(&quota->shares[i].left, memory_order_relaxed);
+	fc_spin_unlock(&quota->lock);
+	return left != 0;
+}

@@ -27,6 +27,7 @@ void fc_quota_fini(fc_quota *quota);                              /* also of one
 
 /* With several loops. */
 bool fc_quota_take_shared(fc_quota *quota, unsigned loop);
+bool fc_quota_has_shared(fc_quota *quota);
 
 /* The share of a loop that is the only one: nobody else counts in it. */
 static inline bool
@@ -55,6 +56,15 @@ fc_quota_take(fc_quota *quota, unsigned loop)
 {
 	return quota->n == 1 ? fc_share_take_alone(quota->shares)
 	                     : fc_quota_take_shared(quota, loop);
+}
+
+/* One could be taken; nothing is. */
+static inline bool
+fc_quota_has(fc_quota *quota, unsigned loop)
+{
+	if (atomic_load_explicit(&quota->shares[loop].left, memory_order_relaxed) != 0)
+		return true;
+	return quota->n != 1 && fc_quota_has_shared(quota);
 }
 
 static inline void

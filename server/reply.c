@@ -71,7 +71,6 @@ give_back(fc_server_loop *at, farcall_service *service)
 		fc_quota_give(&service->calls, at->index);
 }
 
-/* The limits have been taken from; without memory they are given back. */
 fc_server_call *
 fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 {
@@ -83,10 +82,8 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 		fc_call_renew(&call->call, service->max_message);
 	} else {
 		call = (fc_server_call *)fc_malloc(sizeof *call);
-		if (call == NULL) {
-			give_back(at, service);
+		if (call == NULL)
 			return NULL;
-		}
 		fc_call_init(&call->call, &fc_server_call_ops, at->config.pool,
 		    service->max_message, &call->memory);
 	}
@@ -96,15 +93,17 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->stream = NULL;
 	call->service = service;
 	fc_list_append(&conn->calls, &call->in_conn);
+	fc_list_init(&call->in_held);
 	fc_list_init(&call->in_fresh);
 	call->deadline.at = 0;
 	call->work.task.queued = false;
 	call->work.kind = route->kind;
 	call->request = call->reply = NULL;
 	call->shared = NULL;
-	call->half_closed = false;
+	call->half_closed = call->counted = false;
 	call->code = FARCALL_OK;
-	call->skipped = false;
+	call->skipped = call->postponed = false;
+	call->unsent = 0;
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;
 	call->packed = NULL;
@@ -146,22 +145,59 @@ void
 fc_reply_finish(fc_server_call *call)
 {
 	fc_call_end_children(&call->call);
-	give_back(call->conn->home, call->service);
+	if (call->counted)
+		give_back(call->conn->home, call->service);
 	fc_call_drop(&call->call);
 }
 
 void
 fc_reply_lost(fc_server_call *call)
 {
-	bool in_handler = call->half_closed;
+	bool in_handler = call->half_closed && fc_list_empty(&call->in_held);
 
 	detach(call);
+	fc_list_remove(&call->in_held);
 	fc_call_mark_cancelled(&call->call);
 	if (!in_handler)
 		fc_reply_finish(call);
 }
 
 /* ---- answers ---- */
+
+/* The peer would not take what was to be sent: it is told so, with the sizes if these fit. */
+static void
+refuse(fc_conn *conn, fc_stream *stream, const char *what)
+{
+	fc_tail tail = {.code = FARCALL_RESOURCE_EXHAUSTED};
+	char text[FC_ERROR_TEXT + 32];
+	fc_error why;
+	fc_send sent;
+
+	fc_error_clear(&why);
+	if (conn->ops->refusal != NULL)
+		conn->ops->refusal(conn->engine, &why);
+	snprintf(text, sizeof text, "%s: %s", what, why.text);
+	tail.message.at = text;
+	tail.message.size = strlen(text);
+	sent = conn->ops->send_tail(conn->engine, stream, &tail);
+	if (sent == FC_SEND_TOO_LARGE) {
+		tail.message.size = 0;
+		sent = conn->ops->send_tail(conn->engine, stream, &tail);
+	}
+	if (sent == FC_SEND_NO_MEMORY)
+		conn->ops->abort(conn->engine, stream, FARCALL_RESOURCE_EXHAUSTED);
+}
+
+void
+fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail)
+{
+	fc_send sent = conn->ops->send_tail(conn->engine, stream, tail);
+
+	if (sent == FC_SEND_TOO_LARGE)
+		refuse(conn, stream, "response trailers");
+	else if (sent == FC_SEND_NO_MEMORY)
+		conn->ops->abort(conn->engine, stream, FARCALL_RESOURCE_EXHAUSTED);
+}
 
 void
 fc_reply_end(fc_server_call *call, farcall_code code, const char *text)
@@ -170,10 +206,21 @@ fc_reply_end(fc_server_call *call, farcall_code code, const char *text)
 	fc_conn *conn = &call->conn->conn;
 
 	if (call->stream != NULL) {
-		conn->ops->send_tail(conn->engine, call->stream, &tail);
+		fc_server_send_tail(conn, call->stream, &tail);
 		fc_conn_touch(conn);
 	}
 	fc_reply_lost(call);
+}
+
+static fc_send
+send_head(fc_server_call *call)
+{
+	fc_conn *conn = &call->conn->conn;
+
+	if (call->call.head.n == 0)
+		return FC_SEND_OK;
+	return conn->ops->send_head(
+	    conn->engine, call->stream, call->call.head.n, call->call.head.at);
 }
 
 static void
@@ -185,10 +232,10 @@ send_failure(fc_server_call *call, farcall_code code, const char *text)
 	    .metadata = call->call.tail.at};
 	fc_conn *conn = &call->conn->conn;
 
-	if (call->call.head.n != 0)
-		conn->ops->send_head(
-		    conn->engine, call->stream, call->call.head.n, call->call.head.at);
-	conn->ops->send_tail(conn->engine, call->stream, &tail);
+	if (send_head(call) == FC_SEND_TOO_LARGE)
+		refuse(conn, call->stream, "response metadata");
+	else
+		fc_server_send_tail(conn, call->stream, &tail);
 }
 
 void
@@ -211,6 +258,7 @@ send_success(fc_server_call *call)
 	    .code = FARCALL_OK, .n_metadata = call->call.tail.n, .metadata = call->call.tail.at};
 	fc_conn *conn = &call->conn->conn;
 	fc_payload payload;
+	fc_send head;
 	char text[80];
 
 	if (call->packed != NULL) {
@@ -226,14 +274,15 @@ send_success(fc_server_call *call)
 		send_failure(call, FARCALL_INTERNAL, text);
 		return;
 	}
-	if (call->call.head.n != 0)
-		conn->ops->send_head(
-		    conn->engine, call->stream, call->call.head.n, call->call.head.at);
-	if (conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
-	    FC_SEND_NO_MEMORY)
+	head = send_head(call);
+	if (head == FC_SEND_TOO_LARGE)
+		refuse(conn, call->stream, "response metadata");
+	else if (head == FC_SEND_NO_MEMORY ||
+	    conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
+	        FC_SEND_NO_MEMORY)
 		send_failure(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the reply");
 	else
-		conn->ops->send_tail(conn->engine, call->stream, &tail);
+		fc_server_send_tail(conn, call->stream, &tail);
 }
 
 /* What the handler meant: a code that crosses the wire. */

@@ -37,14 +37,20 @@ FARCALL_API void farcall_server_set_max_calls(farcall_server *server, size_t mos
 FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t bytes);
 
 /* Bytes of one header list received: names, values, and 32 a field (RFC 9113 section 6.5.2).
- * Default 16 KiB; 1 KiB to 1 MiB. */
+ * Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
-/* Threads of each loop of the server at a time, the loop's own included, so that handlers that block do not hold
- * it up: started when needed, two as soon as it listens. When all are taken, up to 1,024 calls of
- * methods known to block wait for one; one more is answered RESOURCE_EXHAUSTED; and a handler that
- * blocks unexpectedly holds the server up. 1: each handler runs on the loop's thread. Default 64; 1
- * to 10,000. Without effect on a lent loop. */
+/* TCP: a peer that does not acknowledge what was sent for so long is dead: its connection ends and
+ * its calls are cancelled. Milliseconds, default 20,000, as gRPC's keepalive; 1,000 to 86,400,000,
+ * in whole seconds on macOS and Windows; 0: the system's own rule, usually some 15 minutes. Linux,
+ * macOS and Windows; elsewhere always the system's rule. */
+FARCALL_API void farcall_server_set_peer_timeout_ms(farcall_server *server, uint64_t ms);
+
+/* Threads of each loop of the server at a time, the loop's own included, so that handlers that
+ * block do not hold it up: started when needed, two as soon as it listens. When all are taken, up
+ * to 1,024 calls of methods known to block wait for one; one more is answered RESOURCE_EXHAUSTED;
+ * and a handler that blocks unexpectedly holds the loop up. 1: each handler runs on the loop's
+ * thread. Default 64; 1 to 10,000. Without effect on a lent loop. */
 FARCALL_API void farcall_server_set_handler_threads(farcall_server *server, unsigned most);
 
 /* Loops, each with threads, connections and calls of its own, for programs that need more than one
@@ -70,6 +76,32 @@ FARCALL_API void farcall_server_stop_on_signals(farcall_server *server);
 FARCALL_API farcall_service *farcall_server_register(farcall_server *server,
     const farcall_interface *iface, const void *ops, size_t ops_size, void *self);
 
+/* Offers a service that protoc-c itself generates, as "package.Service", its methods as
+ * "/package.Service/Method": for code that stands already. Only farcall's own stubs know codes,
+ * metadata, deadlines and streams; protoc-c does not say which methods stream, so all are taken for
+ * unary. The farcall_service takes the same settings as any. INVALID_ARGUMENT when `service`, its
+ * descriptor or its invoke is NULL, or a name is: code generated with optimize_for = CODE_SIZE has
+ * none. ALREADY_EXISTS for a name that is registered.
+ *
+ * A call is service->invoke(service, method, input, closure, closure_data). It runs where handlers
+ * run: calls overlap, on threads of the server, unless farcall_server_set_serial() or a lent loop
+ * says otherwise. A function that is NULL in a generated service answers UNIMPLEMENTED. `input`
+ * lives until invoke returns: what is needed later must be copied.
+ *
+ * `closure` ends the call, once, in invoke or later, from any thread. Its message is packed before
+ * it returns, and so may stand on the stack.
+ *   closure(message)  OK; INTERNAL if the message has another type than the method's.
+ *   closure(NULL)     INTERNAL, "the service gave no reply": protobuf-c knows no other failure.
+ *   a second time     is logged and ignored.
+ *   never             the call ends by its deadline, its client or the server's stop; nothing of
+ *                     it is left then. A closure that comes later does nothing, even after
+ *                     farcall_server_free().
+ *
+ * `service` is the program's: it is not copied, must outlive the server, and is not destroyed by
+ * it. So call protobuf_c_service_destroy() after farcall_server_free(). */
+FARCALL_API farcall_service *farcall_server_register_protobuf_c(
+    farcall_server *server, ProtobufCService *service);
+
 /* Calls of this service at a time; one more is answered RESOURCE_EXHAUSTED. Default: the server's.
  */
 FARCALL_API void farcall_service_set_max_calls(farcall_service *service, size_t most);
@@ -93,6 +125,7 @@ FARCALL_API void farcall_service_allow_endpoint(farcall_service *service, const 
  * of the name); accepts nothing before listen or start. Addresses: docs/addresses.md. */
 FARCALL_API farcall_endpoint *farcall_server_bind(farcall_server *server, const char *address);
 
+/* For farcall_service_allow_endpoint(); several endpoints may have one name. */
 FARCALL_API void farcall_endpoint_set_name(farcall_endpoint *endpoint, const char *name);
 
 /* Plaintext beyond loopback, unix and mem must be asked for, here and at the channel. */
@@ -134,6 +167,8 @@ FARCALL_API bool farcall_server_stopped(const farcall_server *server);
  * inside one of its own handlers. */
 FARCALL_API void farcall_server_free(farcall_server *server);
 
+/* The first failure; FARCALL_OK and NONE if there is none. A step of set-up that comes too late is
+ * one, though the server goes on. */
 FARCALL_API farcall_code farcall_server_code(const farcall_server *server);
 FARCALL_API farcall_cause farcall_server_cause(const farcall_server *server);
 

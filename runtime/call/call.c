@@ -43,7 +43,7 @@ fc_call_renew(farcall_call *call, size_t max_message)
 	call->in.most = call->out.most = FC_CALL_MEMORY(max_message);
 	call->received = call->trailers = no_metadata;
 	call->head = call->tail = no_pairs;
-	call->head_sent = call->started = call->doomed = false;
+	call->head_sent = call->started = call->doomed = call->of_peer = false;
 	call->code = FARCALL_OK;
 	call->cause = FARCALL_CAUSE_NONE;
 	call->error = call->status_message = "";
@@ -125,6 +125,25 @@ fc_call_settle_error(farcall_call *call, const fc_error *error)
 	return fc_call_settle(call, error->code, error->cause, error->text, strlen(error->text));
 }
 
+/* A call that has ended OK stays so; there is only a text. */
+static void
+say_misuse(farcall_call *call, const char *what)
+{
+	static const char name[] = "FAILED_PRECONDITION: ";
+	size_t size = strlen(what) + 1;
+	char *text;
+
+	if (call->code != FARCALL_OK)
+		return;
+	text = (char *)fc_arena_alloc(&call->kept, sizeof name - 1 + size);
+	call->error = "FAILED_PRECONDITION";
+	if (text == NULL)
+		return;
+	memcpy(text, name, sizeof name - 1);
+	memcpy(text + sizeof name - 1, what, size);
+	call->error = text;
+}
+
 farcall_code
 fc_call_misuse(farcall_call *call, const char *what)
 {
@@ -133,6 +152,10 @@ fc_call_misuse(farcall_call *call, const char *what)
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", path, what);
 	if (call == NULL || call->ops->server)
 		return FARCALL_FAILED_PRECONDITION;
+	if (call->ops->ended != NULL && call->ops->ended(call)) {
+		say_misuse(call, what);
+		return FARCALL_FAILED_PRECONDITION;
+	}
 	fc_call_settle(call, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, what, strlen(what));
 	return FARCALL_FAILED_PRECONDITION;
 }
@@ -174,7 +197,7 @@ farcall_call_error(const farcall_call *call)
 const char *
 farcall_call_status_message(const farcall_call *call)
 {
-	return call != NULL ? call->status_message : "";
+	return call != NULL && call->of_peer ? call->status_message : "";
 }
 
 /* ---- cancellation as the handler sees it ---- */

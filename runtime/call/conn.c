@@ -22,6 +22,8 @@ set_timer(fc_conn *conn)
 
 	if (conn->engine != NULL && conn->state == FC_CONN_OPEN)
 		due = earlier(due, conn->ops->due(conn->engine));
+	if (conn->blocked && conn->state == FC_CONN_OPEN)
+		due = earlier(due, conn->stuck);
 	if (due == FC_NEVER)
 		fc_timer_stop(conn->loop, &conn->timer);
 	else if (conn->timer.at == 0 || conn->timer.due != due)
@@ -47,7 +49,9 @@ begin_close(fc_conn *conn, const fc_error *why)
 	if (conn->state == FC_CONN_CLOSING || conn->state == FC_CONN_CLOSED)
 		return;
 	conn->state = FC_CONN_CLOSING;
-	conn->until = fc_loop_now(conn->loop) + FC_CONN_LINGER_NS;
+	conn->patient = why == NULL;
+	conn->until =
+	    fc_loop_now(conn->loop) + (why == NULL ? FC_CONN_UNSENT_NS : FC_CONN_LINGER_NS);
 	if (why != NULL)
 		conn->why = *why;
 	fc_conn_touch(conn);
@@ -66,44 +70,87 @@ release(fc_conn *conn)
 	conn->state = FC_CONN_CLOSED;
 }
 
+/* `taken` of `size` bytes were written. The system may take some long before it tells so. */
 static void
+note_progress(fc_conn *conn, size_t taken, size_t size)
+{
+	conn->blocked = taken < size;
+	if (!conn->blocked)
+		conn->stuck = 0;
+	else if (taken != 0 || conn->stuck == 0)
+		conn->stuck = fc_loop_now(conn->loop) + FC_CONN_STUCK_NS;
+}
+
+/* Answers whether the pipe took anything. */
+static bool
 write_out(fc_conn *conn)
 {
 	fc_piece pieces[16];
 	size_t n, size, taken;
+	bool moved = false;
 
 	while (!conn->blocked && !conn->lost && !conn->shut) {
 		n = conn->ops->output(conn->engine, pieces, FC_COUNT(pieces));
 		if (n == 0)
-			return;
+			break;
 		size = 0;
 		for (size_t i = 0; i < n; i++)
 			size += pieces[i].size;
 		taken = conn->pipe->ops->write(conn->pipe, pieces, n);
 		conn->ops->wrote(conn->engine, taken);
-		conn->blocked = taken < size;
+		note_progress(conn, taken, size);
+		moved = moved || taken != 0;
 	}
+	return moved;
+}
+
+/* The end of the stream goes out behind the last byte; only then does the peer have to hurry. */
+static void
+go_on_closing(fc_conn *conn, bool moved)
+{
+	if (conn->shut || conn->lost)
+		return;
+	if (!conn->blocked) {
+		conn->shut = true;
+		if (conn->patient)
+			conn->until = fc_loop_now(conn->loop) + FC_CONN_LINGER_NS;
+		conn->pipe->ops->shutdown(conn->pipe);
+	} else if (moved && conn->patient) {
+		conn->until = fc_loop_now(conn->loop) + FC_CONN_UNSENT_NS;
+	}
+}
+
+/* The peer has taken nothing for long: the last look. */
+static bool
+is_stuck(fc_conn *conn, uint64_t now)
+{
+	if (conn->state != FC_CONN_OPEN || !conn->blocked || now < conn->stuck)
+		return false;
+	conn->blocked = false;
+	write_out(conn);
+	return conn->blocked && now >= conn->stuck;
 }
 
 static void
 flush(fc_task *task)
 {
 	fc_conn *conn = FC_CONTAINER(task, fc_conn, flush);
+	bool moved = false;
 
 	if (conn->state == FC_CONN_CLOSED)
 		return;
 	if (conn->engine != NULL)
-		write_out(conn);
-	if (conn->state == FC_CONN_CLOSING && !conn->blocked && !conn->shut && !conn->lost) {
-		conn->shut = true;
-		conn->pipe->ops->shutdown(conn->pipe);
-	}
+		moved = write_out(conn);
+	if (conn->state == FC_CONN_CLOSING)
+		go_on_closing(conn, moved);
 	if (conn->state == FC_CONN_CLOSING &&
 	    (conn->lost || (conn->shut && conn->ended) || fc_loop_now(conn->loop) >= conn->until)) {
 		release(conn);
 		conn->events->on_closed(conn, &conn->why);
 		return;
 	}
+	if (conn->state == FC_CONN_OPEN && conn->events->on_flushed != NULL)
+		conn->events->on_flushed(conn);
 	set_reading(conn);
 	set_timer(conn);
 }
@@ -253,24 +300,34 @@ on_lost(void *owner, const fc_error *why)
 
 static const fc_pipe_events pipe_events = {on_open, on_bytes, on_end, on_writable, on_lost};
 
+/* No linger for a peer that is not there. */
+static void
+give_up(fc_conn *conn, const char *why)
+{
+	fc_error error;
+
+	fc_error_clear(&error);
+	fc_fail(&error, FARCALL_UNAVAILABLE, FARCALL_CAUSE_TIMED_OUT, "%s", why);
+	if (conn->state == FC_CONN_OPEN)
+		conn->ops->end(conn->engine, &error);
+	begin_close(conn, &error);
+	conn->patient = false;
+	conn->until = fc_loop_now(conn->loop);
+}
+
 static void
 on_timer(fc_timer *timer)
 {
 	fc_conn *conn = FC_CONTAINER(timer, fc_conn, timer);
 	uint64_t now = fc_loop_now(conn->loop);
-	fc_error error;
 
 	if (conn->state == FC_CONN_OPEN && now >= conn->ops->due(conn->engine))
 		conn->ops->tick(conn->engine, now);
-	if (now >= conn->until && conn->state != FC_CONN_CLOSING) {
-		fc_error_clear(&error);
-		fc_fail(&error, FARCALL_UNAVAILABLE, FARCALL_CAUSE_TIMED_OUT,
-		    conn->config->client ? "connecting timed out" : "the peer said nothing");
-		if (conn->state == FC_CONN_OPEN)
-			conn->ops->end(conn->engine, &error);
-		begin_close(conn, &error);
-		conn->until = now; /* no linger for a peer that is not there */
-	}
+	if (now >= conn->until && conn->state != FC_CONN_CLOSING)
+		give_up(
+		    conn, conn->config->client ? "connecting timed out" : "the peer said nothing");
+	else if (is_stuck(conn, now))
+		give_up(conn, "the peer takes no bytes any more");
 	fc_conn_touch(conn);
 }
 
@@ -320,6 +377,13 @@ fc_conn_connect(fc_conn *conn, fc_loop *loop, const fc_place *place, const fc_co
 }
 
 void
+fc_conn_set_peer_timeout(fc_conn *conn, unsigned ms)
+{
+	if (conn->pipe != NULL && conn->pipe->ops->set_peer_timeout != NULL)
+		conn->pipe->ops->set_peer_timeout(conn->pipe, ms);
+}
+
+void
 fc_conn_ready(fc_conn *conn)
 {
 	if (conn->state == FC_CONN_OPEN)
@@ -342,6 +406,9 @@ fc_conn_close(fc_conn *conn, farcall_code code, const char *text)
 	if (conn->state == FC_CONN_OPEN)
 		conn->ops->close(conn->engine, code, text);
 	begin_close(conn, NULL);
+	conn->patient = false;
+	conn->until = earlier(conn->until, fc_loop_now(conn->loop) + FC_CONN_LINGER_NS);
+	fc_conn_touch(conn);
 }
 
 void

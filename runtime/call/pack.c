@@ -37,13 +37,12 @@ size_plain(fc_sizer *s, const field_type *field, const void *at)
 	}
 }
 
-/* From `field` on, in addition to `size`. */
+/* Of the last `left` fields, in addition to `size`. */
 static size_t
-size_rest(fc_sizer *s, const message_type *message, const field_type *field, size_t size)
+size_rest(
+    fc_sizer *s, const message_type *message, const field_type *field, unsigned left, size_t size)
 {
-	const field_type *last = message->descriptor->fields + message->descriptor->n_fields;
-
-	for (; field != last; field++) {
+	for (; left > 0; left--, field++) {
 		if (FARCALL_LIKELY(fc_pack_is_plain(field)))
 			size += size_plain(s, field, (const uint8_t *)message + field->offset);
 		else
@@ -57,7 +56,7 @@ size_rest(fc_sizer *s, const message_type *message, const field_type *field, siz
 size_t
 fc_size_message(fc_sizer *s, const message_type *message)
 {
-	return size_rest(s, message, message->descriptor->fields, 0);
+	return size_rest(s, message, message->descriptor->fields, message->descriptor->n_fields, 0);
 }
 
 /* Adds the field's size; false: needs a call. Strings and messages are simple if there is nothing
@@ -138,11 +137,13 @@ pack_rest(const message_type *message, const field_type *field, uint8_t *end)
 uint8_t *
 fc_pack_message(const message_type *message, uint8_t *end)
 {
-	const message_type *m = message;
+	const ProtobufCMessageDescriptor *type = message->descriptor;
 
-	if (FARCALL_UNLIKELY(m->n_unknown_fields != 0))
-		end = fc_pack_unknown(m, end);
-	return pack_rest(m, m->descriptor->fields + m->descriptor->n_fields, end);
+	if (FARCALL_UNLIKELY(message->n_unknown_fields != 0))
+		end = fc_pack_unknown(message, end);
+	if (type->n_fields == 0) /* and no array of them */
+		return end;
+	return pack_rest(message, type->fields + type->n_fields, end);
 }
 
 /* NULL: needs a call. */
@@ -177,15 +178,15 @@ static void
 message_flat(const fc_payload *payload, uint8_t *to)
 {
 	const message_type *message = (const message_type *)payload->message;
-	const field_type *first = message->descriptor->fields;
-	const field_type *field = first + message->descriptor->n_fields;
+	const field_type *first = message->descriptor->fields, *field;
+	unsigned n = message->descriptor->n_fields;
 	uint8_t *end = to + payload->size;
 
-	if (FARCALL_UNLIKELY(message->n_unknown_fields != 0)) {
+	if (FARCALL_UNLIKELY(message->n_unknown_fields != 0 || n == 0)) {
 		fc_pack_message(message, end);
 		return;
 	}
-	while (field != first) {
+	for (field = first + n; field != first;) {
 		const field_type *next = field - 1;
 		const uint8_t *at = (const uint8_t *)message + next->offset;
 		uint8_t *begin = pack_simple(next, at, end);
@@ -201,11 +202,12 @@ message_flat(const fc_payload *payload, uint8_t *to)
 
 /* Of fc_payload_of_message(), what needs calls. */
 static bool
-finish_size(fc_payload *payload, const message_type *message, const field_type *field, size_t size)
+finish_size(fc_payload *payload, const message_type *message, const field_type *field,
+    unsigned left, size_t size)
 {
 	fc_sizer sizer = {1, false, NULL};
 
-	payload->size = size_rest(&sizer, message, field, size);
+	payload->size = size_rest(&sizer, message, field, left, size);
 	return !sizer.too_deep;
 }
 
@@ -213,20 +215,20 @@ bool
 fc_payload_of_message(fc_payload *payload, const message_type *message)
 {
 	const field_type *field = message->descriptor->fields;
-	const field_type *last = field + message->descriptor->n_fields;
+	unsigned left = message->descriptor->n_fields;
 	size_t size = 0;
 
 	payload->flat = message_flat;
 	payload->pour = fc_pour_message;
 	payload->message = message;
-	for (; field != last; field++) {
+	for (; left > 0; left--, field++) {
 		const uint8_t *at = (const uint8_t *)message + field->offset;
 
 		if (FARCALL_UNLIKELY(!add_simple(field, at, &size)))
-			return finish_size(payload, message, field, size);
+			return finish_size(payload, message, field, left, size);
 	}
 	if (FARCALL_UNLIKELY(message->n_unknown_fields != 0))
-		return finish_size(payload, message, field, size);
+		return finish_size(payload, message, field, left, size);
 	payload->size = size;
 	return true;
 }

@@ -281,19 +281,20 @@ only_field(unpacker *u, level *l, const field_type *field, unsigned wire, const 
 static const uint8_t *
 fill_plain(unpacker *u, level *l, const uint8_t *at)
 {
-	size_t need = fc_plain_need(l->type, (size_t)(l->end - at));
-	fc_plain p = {.field = l->type->fields + l->expected,
-	    .last = l->type->fields + l->type->n_fields,
-	    .memory = u->arena->at};
+	const message_type *type = l->type;
+	size_t need = fc_plain_need(type, (size_t)(l->end - at));
+	fc_plain p = {NULL, NULL, u->arena->at, 0};
 
 	if (need > (size_t)(u->arena->end - u->arena->at) || need > u->memory_left ||
-	    l->type->n_fields > u->elements_left)
+	    type->n_fields > u->elements_left || type->n_fields == 0)
 		return at;
+	p.field = type->fields + l->expected;
+	p.last = type->fields + type->n_fields;
 	at = fc_plain_run(&p, (uint8_t *)l->message, at, l->end);
 	u->elements_left -= p.n;
 	u->memory_left -= (size_t)(p.memory - u->arena->at);
 	u->arena->at = p.memory;
-	l->expected = (unsigned)(p.field - l->type->fields);
+	l->expected = (unsigned)(p.field - type->fields);
 	return at;
 }
 
@@ -424,7 +425,8 @@ fc_unpack_rest(const message_type *type, const uint8_t *bytes, const uint8_t *en
 	if (u.depth == 0) {
 		fc_unpack_limit(&u, &l, NULL, "nested deeper than 0");
 	} else if (begin(&u, &l, end, begun) && count(&u, &l, NULL, 1 + fields)) {
-		l.expected = (unsigned)(done->field - type->fields);
+		if (done->memory != NULL)
+			l.expected = (unsigned)(done->field - type->fields);
 		if (fill(&u, &l, at))
 			*message = l.message;
 	}

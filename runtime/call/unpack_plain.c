@@ -28,21 +28,27 @@ fc_unpack(const message_type *type, const uint8_t *bytes, size_t size,
     const fc_guard_limits *limits, fc_arena *arena, ProtobufCMessage **message, fc_error *error)
 {
 	size_t own = FC_ROUNDED(type->sizeof_message), need = own + fc_plain_need(type, size);
-	fc_plain p = {type->fields, type->fields + type->n_fields, NULL, 0}, done;
 	const uint8_t *at = bytes, *end = bytes + size;
+	fc_plain p, done; /* done: a copy, so that p stays in registers */
 
-	if (need <= (size_t)(arena->end - arena->at) && need <= limits->memory &&
-	    type->n_fields < limits->elements && limits->depth != 0 && type->message_init != NULL) {
-		p.memory = arena->at + own;
-		type->message_init((ProtobufCMessage *)(void *)arena->at);
-		at = fc_plain_run(&p, arena->at, at, end);
-		if (FARCALL_LIKELY(at == end) && FARCALL_LIKELY(!lacks_required(&p))) {
-			*message = (ProtobufCMessage *)(void *)arena->at;
-			arena->at = p.memory;
-			return FARCALL_OK;
-		}
+	if (FARCALL_UNLIKELY(need > (size_t)(arena->end - arena->at) || need > limits->memory ||
+	        type->n_fields >= limits->elements || limits->depth == 0 || type->n_fields == 0 ||
+	        type->message_init == NULL)) {
+		done.memory = NULL;
+		return fc_unpack_rest(type, bytes, end, limits, arena, message, error, &done, at);
 	}
-	done.field = p.field; /* a copy, so that p stays in registers */
+	p.memory = arena->at + own;
+	type->message_init((ProtobufCMessage *)(void *)arena->at);
+	p.field = type->fields;
+	p.last = type->fields + type->n_fields;
+	p.n = 0;
+	at = fc_plain_run(&p, arena->at, at, end);
+	if (FARCALL_LIKELY(at == end) && FARCALL_LIKELY(!lacks_required(&p))) {
+		*message = (ProtobufCMessage *)(void *)arena->at;
+		arena->at = p.memory;
+		return FARCALL_OK;
+	}
+	done.field = p.field;
 	done.memory = p.memory;
 	return fc_unpack_rest(type, bytes, end, limits, arena, message, error, &done, at);
 }

@@ -90,6 +90,10 @@ void fc_work_kind_init(fc_work_kind *kind, fc_crew *crew, const char *name, fc_w
 /* Runs the item in this turn, or on another thread from this turn on. */
 void fc_crew_ready(fc_work *work);
 
+/* The same at once: the last thing that a task of the loop does. The caller may have lost the loop,
+ * and the item may be gone, when it returns. */
+void fc_crew_start(fc_work *work);
+
 /* Turns the loop, as its first owner, until over() (called by the owner, between turns) is true and
  * each item is done; then all other threads are gone. The loop is then nobody's. */
 void fc_crew_run(fc_crew *crew, bool (*over)(void *data), void *data);

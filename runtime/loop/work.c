@@ -168,6 +168,20 @@ fc_crew_ready(fc_work *work)
 	fc_loop_ready(crew->loop, &work->task);
 }
 
+void
+fc_crew_start(fc_work *work)
+{
+	fc_work_kind *kind = work->kind;
+	fc_crew *crew = kind->crew;
+
+	if (kind->pooled && !crew->plain) {
+		fc_crew_pool(crew, work);
+		return;
+	}
+	work->task.run = kind->place == FC_WORK_STAYS ? fc_work_stays : crew->run;
+	work->task.run(&work->task);
+}
+
 /* ---- giving the loop away ---- */
 
 /* Somebody will take what is on offer, if anybody can. */

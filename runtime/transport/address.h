@@ -28,6 +28,7 @@ typedef enum fc_scheme {
 typedef struct fc_host {
 	char *name; /* "localhost", "::1" (no brackets), "*" */
 	uint16_t port;
+	uint16_t name_at, port_at; /* where they stand in the address's text */
 } fc_host;
 
 typedef struct fc_address {
@@ -43,6 +44,17 @@ typedef struct fc_address {
 /* INVALID_ARGUMENT, BAD_ADDRESS, "bad address \"…\", column 12: port is not a number" */
 farcall_code fc_address_parse(fc_address *address, const char *text, fc_error *error);
 void fc_address_fini(fc_address *address);
+
+/* What names no place to connect to: "*" and port 0, which can only be bound, and a path that is
+ * too long: INVALID_ARGUMENT; a descriptor that is no connection: FAILED_PRECONDITION. */
+farcall_code fc_address_check_target(const fc_address *address, fc_error *error);
+
+/* The parser's error, at column 1, for an address that is good for something else. */
+farcall_code fc_address_refuse(const fc_address *address, const char *what, fc_error *error);
+
+/* The text for messages: cut with "...", control characters as \xNN. */
+#define FC_ADDRESS_QUOTE 128
+void fc_address_quote(char *to, const char *text);
 
 /* What gRPC puts into :authority: "localhost:27015"; "localhost" where there is no host. Lives with
  * the address. */

@@ -137,6 +137,89 @@ close_ends_a_blocking_call_of_another_thread(void **state)
 	test_pair_fini(&pair);
 }
 
+/* ---- cancel at any moment, also while the call is being started ---- */
+
+enum { CANCELLED_CALLS = 2000 };
+
+static farcall_call *_Atomic offered[8];
+static atomic_bool no_more;
+static atomic_int n_done;
+
+static void
+count_done(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
+{
+	(void)call;
+	(void)reply;
+	(void)data;
+	if (code == FARCALL_OK || code == FARCALL_CANCELLED)
+		atomic_fetch_add(&n_done, 1);
+}
+
+static void
+offer_and_call(void *data)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	caller *c = (caller *)data;
+
+	for (int i = 0; i < CANCELLED_CALLS; i++) {
+		farcall_call *call = farcall_call_new(c->channel);
+		const Pair__Message *reply = NULL;
+		farcall_code code;
+
+		farcall_call_set_timeout_ms(call, 20000);
+		farcall_call_hold(call);
+		farcall_call_free(atomic_exchange(&offered[i % 8], call));
+		if (i % 2 != 0) {
+			pair_test_echo__async(call, &request, count_done, NULL);
+		} else {
+			code = pair_test_echo(call, &request, &reply);
+			if (code == FARCALL_OK || code == FARCALL_CANCELLED)
+				atomic_fetch_add(&n_done, 1);
+		}
+		farcall_call_free(call);
+	}
+}
+
+static void
+cancel_what_is_offered(void *data)
+{
+	(void)data;
+	for (unsigned i = 0; !atomic_load(&no_more); i++) {
+		farcall_call *call = atomic_exchange(&offered[i % 8], NULL);
+
+		farcall_call_cancel(call);
+		farcall_call_free(call);
+	}
+}
+
+static void
+a_cancel_may_overtake_the_start(void **state)
+{
+	caller callers[3];
+	uv_thread_t killer;
+	test_pair pair;
+
+	(void)state;
+	atomic_store(&no_more, false);
+	atomic_store(&n_done, 0);
+	test_pair_init(&pair, "127.0.0.1:0");
+	test_pair_start(&pair);
+	uv_thread_create(&killer, cancel_what_is_offered, NULL);
+	for (int i = 0; i < 3; i++) {
+		callers[i] = (caller){.channel = pair.channel};
+		uv_thread_create(&callers[i].thread, offer_and_call, &callers[i]);
+	}
+	for (int i = 0; i < 3; i++)
+		uv_thread_join(&callers[i].thread);
+	test_wait_for(&n_done, 3 * CANCELLED_CALLS);
+	atomic_store(&no_more, true);
+	uv_thread_join(&killer);
+	for (int i = 0; i < 8; i++)
+		farcall_call_free(atomic_exchange(&offered[i], NULL));
+	test_pair_fini(&pair);
+	settle();
+}
+
 int
 main(void)
 {
@@ -144,6 +227,7 @@ main(void)
 	    clean_test(many_threads_share_a_channel),
 	    clean_test(deadlines_hold_while_others_drive),
 	    clean_test(close_ends_a_blocking_call_of_another_thread),
+	    clean_test(a_cancel_may_overtake_the_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,16 @@ typedef struct outcome {
 	char error[256];
 } outcome;
 
+/* A success is whole: what the handler said besides is not missing. */
+static void
+check_value(const farcall_metadata *metadata, const char *key)
+{
+	const char *value = farcall_metadata_get(metadata, key);
+
+	assert_non_null(value);
+	assert_string_equal(value, "value");
+}
+
 static void
 on_done(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
 {
@@ -21,19 +31,26 @@ on_done(farcall_call *call, farcall_code code, const Pair__Message *reply, void 
 	out->done++;
 	out->code = code;
 	snprintf(out->error, sizeof out->error, "%s", farcall_call_error(call));
-	if (code == FARCALL_OK)
+	if (code == FARCALL_OK) {
 		assert_string_equal(reply->text, "a text");
+		check_value(farcall_call_metadata(call), "head");
+		check_value(farcall_call_trailers(call), "tail");
+	}
 	farcall_call_free(call);
 }
 
 static farcall_code
 echo_with_all(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 {
+	char text[6000] = "";
+
 	reply->text = farcall_call_strdup(call, request->text);
 	reply->data.data = (uint8_t *)farcall_call_alloc(call, 3000);
 	reply->data.len = reply->data.data != NULL ? 3000 : 0;
 	farcall_call_add_metadata(call, "head", "value");
 	farcall_call_add_trailer(call, "tail", "value");
+	memset(text, 'x', sizeof text - 1);
+	farcall_call_add_trailer(call, "long", text);
 	return FARCALL_OK;
 }
 

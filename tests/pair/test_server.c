@@ -378,6 +378,24 @@ the_grace_ends(void **state)
 	test_pair_fini(&pair);
 }
 
+/* Nobody drives a blocking client's connection between its calls: it answers no PING. */
+static void
+stop_does_not_wait_for_an_idle_client(void **state)
+{
+	test_pair pair;
+	uint64_t begin;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	test_pair_start(&pair);
+	assert_int_equal(test_echo(pair.channel, "x"), FARCALL_OK);
+	begin = uv_hrtime();
+	farcall_server_stop(pair.server, 60000);
+	assert_int_equal(farcall_server_wait(pair.server), FARCALL_OK);
+	assert_true(uv_hrtime() - begin < UINT64_C(6000000000));
+	test_pair_fini(&pair);
+}
+
 static farcall_code
 stop_in_handler(
     test_pair *pair, farcall_call *call, const Pair__Message *request, Pair__Message *reply)
@@ -582,6 +600,7 @@ main(void)
 	    clean_test(memory_past_the_cap_dooms_the_call),
 	    clean_test(a_service_keeps_to_its_endpoints),
 	    clean_test(stop_waits_for_calls_in_flight),
+	    clean_test(stop_does_not_wait_for_an_idle_client),
 	    clean_test(the_grace_ends),
 	    clean_test(stop_from_a_handler_and_before_listen),
 	    clean_test(a_published_interface_is_found_by_name),

@@ -195,6 +195,7 @@ CLIENT(keeps_the_servers_limit)
 	wire_sees(w, "capacity\n");
 	assert_int_equal(wire_open_stream(w), 5);
 	assert_int_equal(wire_open_stream(w), 0);
+	assert_false(ops->used_up(w->engine));
 	wire_settings(w, none, 1); /* those that are open go on */
 	wire_sees(w, "");
 	wire_trailers(w, 1, "0", NULL);
@@ -224,8 +225,10 @@ CLIENT(numbers_run_out)
 	assert_int_equal(ops->can_open(w->engine), 2);
 	w->engine->next_out = FC_H2_ID_MOST;
 	assert_int_equal(ops->can_open(w->engine), 1);
+	assert_false(ops->used_up(w->engine));
 	w->engine->next_out += 2;
 	assert_int_equal(ops->can_open(w->engine), 0);
+	assert_true(ops->used_up(w->engine));
 	assert_int_equal(wire_open_stream(w), 0);
 }
 
@@ -240,6 +243,7 @@ CLIENT(goaway)
 	    "goaway UNAVAILABLE (SHUTDOWN) \"the server is going away: GOAWAY NO_ERROR: "
 	    "max_age\"\n");
 	assert_int_equal(ops->can_open(w->engine), 0);
+	assert_true(ops->used_up(w->engine));
 	assert_int_equal(wire_open_stream(w), 0);
 	wire_goaway(w, 3, FC_H2_NO_ERROR, "");
 	wire_sees(w,
@@ -355,7 +359,24 @@ CLIENT(lost_calls_know_whether_they_were_seen)
 	    "abort 1 UNAVAILABLE (CONNECTION_LOST) \"the peer closed the connection\"\n"
 	    "abort 3 UNAVAILABLE (CONNECTION_LOST) \"the peer closed the connection\"\n"
 	    "dead UNAVAILABLE (CONNECTION_LOST) \"the peer closed the connection\"\n");
-	ops->wrote(w->engine, piece.size - first - 1);
+	/* The third call's bytes must not follow: a peer that has only stopped sending would serve
+	 * a call that is tried again elsewhere. */
+	assert_int_equal(ops->output(w->engine, &piece, 1), 0);
+}
+
+#define PROMISE "PUSH_PROMISE on stream 1, but push is switched off"
+
+CLIENT(calls_that_leave_before_our_goaway_may_be_seen)
+{
+	wire_greeting(w);
+	w->hold = true;
+	wire_open_stream(w);
+	wire_send(w, 1, "x", true);
+	wire_frame(w, FC_H2_PUSH_PROMISE, FC_H2_END_HEADERS, 1, "\0\0\0\2", 4);
+	wire_sees(w,
+	    "abort 1 UNAVAILABLE (PROTOCOL) \"" PROMISE "\"\n"
+	    "dead UNAVAILABLE (PROTOCOL) \"" PROMISE "\"\n");
+	assert_non_null(strstr(wire_said(w), "HEADERS 1"));
 }
 
 CLIENT(drains)
@@ -401,6 +422,7 @@ main(void)
 	    clean_test(resets_by_the_server),
 	    clean_test(what_comes_after_our_reset_is_dropped),
 	    clean_test(lost_calls_know_whether_they_were_seen),
+	    clean_test(calls_that_leave_before_our_goaway_may_be_seen),
 	    clean_test(drains),
 	    clean_test(drains_when_idle),
 	};

@@ -82,6 +82,7 @@ fc_grpc_pour(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
 		fc_chain_cut(&s->pending, pending);
 		return FC_SEND_NO_MEMORY;
 	}
+	c->backlog += size - now;
 	s->send_window -= (int32_t)now;
 	c->send_window -= (int32_t)now;
 	if (now == size) {

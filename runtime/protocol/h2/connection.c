@@ -10,7 +10,9 @@
 
 #include <stdarg.h>
 
-#define ROUND_TRIP_NS (10 * FC_NS_PER_S) /* a drain does not wait longer for its PING */
+/* A drain does not wait longer for its PING: a client that nobody drives between its calls does
+ * not answer. Calls that cross the second GOAWAY are told by it that nobody saw them. */
+#define ROUND_TRIP_NS FC_NS_PER_S
 
 static const char *const code_names[] = {
 #define NAME(name, code) #name,
@@ -46,6 +48,7 @@ set_up(fc_h2 *c, uint64_t now)
 	c->recv_initial = (int32_t)FC_MAX(c->config.stream_window, FC_H2_WINDOW);
 	c->send_window = c->send_initial = FC_H2_WINDOW;
 	c->peer_streams = FC_H2_STREAMS_AT_FIRST;
+	c->peer_list = UINT32_MAX;
 	fc_list_init(&c->ready);
 	fc_list_init(&c->sent);
 	fc_buf_init(&c->payload, pool, FC_H2_FRAME_SIZE);
@@ -117,9 +120,10 @@ fc_h2_free(fc_engine *c)
 
 /* ---- ends ---- */
 
-/* `why` stands. Nothing comes in any more, and all hear of it. */
+/* `why` stands. Nothing comes in any more, and all hear of it. What the output still holds goes out
+ * before our own GOAWAY, so calls whose bytes are in it count as seen, unless it was `dropped`. */
 static void
-lose(fc_h2 *c)
+lose(fc_h2 *c, bool dropped)
 {
 	c->dead = true;
 	c->in_data = false;
@@ -130,7 +134,7 @@ lose(fc_h2 *c)
 		if (s == NULL || fc_h2_closed(s))
 			continue;
 		fc_h2_reset_by_peer(c, s);
-		fc_grpc_lost(c, s, &c->why, c->config.client && s->opened_at >= c->written);
+		fc_grpc_lost(c, s, &c->why, dropped && s->opened_at >= c->written);
 	}
 	c->tasks = 0;
 	c->events->on_dead(c->owner, &c->why);
@@ -169,7 +173,7 @@ fc_h2_fail(fc_h2 *c, fc_h2_code h2, farcall_cause cause, const char *format, ...
 	fc_vfail(&c->why, code_of(cause), cause, format, arguments);
 	va_end(arguments);
 	say_goodbye(c, h2, c->why.text);
-	lose(c);
+	lose(c, false);
 }
 
 void
@@ -207,7 +211,9 @@ fc_h2_end(fc_engine *c, const fc_error *why)
 		fc_fail(&c->why, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_LOST,
 		    c->preface ? "the peer closed the connection before it spoke HTTP/2"
 		               : "the peer closed the connection");
-	lose(c);
+	if (c->config.client) /* the peer may still listen: what counts as unsent must not leave */
+		fc_chain_fini(&c->out);
+	lose(c, c->config.client);
 }
 
 void
@@ -304,7 +310,7 @@ fc_h2_settle(fc_h2 *c)
 		return;
 	if ((tasks & FC_TASK_FAIL) != 0) {
 		say_goodbye(c, c->why_code, c->why.text);
-		lose(c);
+		lose(c, false);
 		return;
 	}
 	c->tasks = 0;

@@ -118,6 +118,12 @@ fc_h2_wrote(fc_engine *c, size_t size)
 		c->induced = 0;
 }
 
+size_t
+fc_h2_backlog(const fc_engine *c)
+{
+	return c->backlog;
+}
+
 bool
 fc_h2_congested(const fc_engine *c)
 {

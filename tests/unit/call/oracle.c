@@ -126,8 +126,10 @@ oracle_normal(const message_type *type, const uint8_t *bytes, size_t size, wire 
 {
 	wire *parts = (wire *)calloc(type->n_fields + 1, sizeof *parts);
 	bool *came = (bool *)calloc(type->n_fields + 1, sizeof *came);
-	const uint8_t *at = bytes;
+	static const uint8_t none[1];
+	const uint8_t *at;
 
+	at = bytes = size != 0 ? bytes : none;
 	must(parts != NULL && came != NULL, type, "no memory");
 	while (at != bytes + size) {
 		const uint8_t *start = at, *value;

@@ -7,6 +7,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/call/conn.h"
+#include "runtime/transport/mem.h"
 
 /* ---- an engine that records ---- */
 
@@ -17,6 +18,7 @@ struct fc_engine {
 	size_t n_in;
 	uint8_t out[64];
 	size_t n_out;
+	size_t bulk; /* zeros to be written behind it */
 	uint64_t due;
 	int ticks, outputs, ends;
 	bool congested, dies;
@@ -85,10 +87,17 @@ fake_tick(fc_engine *engine, uint64_t now)
 static size_t
 fake_output(fc_engine *engine, fc_piece *pieces, size_t most)
 {
+	static const uint8_t zeros[65536];
+
 	(void)most;
-	if (engine->n_out == 0)
+	if (engine->n_out == 0 && engine->bulk == 0)
 		return 0;
 	engine->outputs++;
+	if (engine->n_out == 0) {
+		pieces[0].at = zeros;
+		pieces[0].size = FC_MIN(engine->bulk, sizeof zeros);
+		return 1;
+	}
 	pieces[0].at = engine->out;
 	pieces[0].size = engine->n_out;
 	return 1;
@@ -97,6 +106,10 @@ fake_output(fc_engine *engine, fc_piece *pieces, size_t most)
 static void
 fake_wrote(fc_engine *engine, size_t size)
 {
+	if (engine->n_out == 0) {
+		engine->bulk -= size;
+		return;
+	}
 	memmove(engine->out, engine->out + size, engine->n_out - size);
 	engine->n_out -= size;
 }
@@ -158,6 +171,7 @@ typedef struct world {
 	char got[256];
 	size_t n_got;
 	bool ended;
+	bool sips; /* reads once, then no more */
 } world;
 
 static world w;
@@ -197,8 +211,12 @@ static void
 on_bytes(void *owner, const uint8_t *bytes, size_t size)
 {
 	(void)owner;
-	assert_true(w.n_got + size < sizeof w.got);
-	memcpy(w.got + w.n_got, bytes, size);
+	if (w.sips) {
+		w.pipe->ops->read(w.pipe, false);
+		return;
+	}
+	if (w.n_got + size < sizeof w.got)
+		memcpy(w.got + w.n_got, bytes, size);
 	w.n_got += size;
 }
 
@@ -360,7 +378,7 @@ silence_lasts_ten_seconds(void **state)
 	(void)state;
 	begin(NULL);
 	say("PR", 2);
-	pass(FC_CONN_HANDSHAKE_NS - 10 * FC_NS_PER_MS);
+	pass(10 * FC_NS_PER_S - 10 * FC_NS_PER_MS);
 	assert_false(w.closed);
 	pass(20 * FC_NS_PER_MS);
 	assert_true(w.closed);
@@ -423,6 +441,53 @@ congestion_stops_reading(void **state)
 	finish();
 }
 
+/* Fills the way to a client that does not read. */
+static void
+block(void)
+{
+	w.pipe->ops->read(w.pipe, false);
+	for (int i = 0; i < 1000000 && !w.conn.blocked; i++) {
+		fake.n_out = sizeof fake.out;
+		fc_conn_touch(&w.conn);
+		turn(1);
+	}
+	assert_true(w.conn.blocked);
+}
+
+static void
+a_peer_that_takes_nothing_is_left(void **state)
+{
+	(void)state;
+	begin(&fake_ops);
+	say("PRI ", 4);
+	block();
+	pass(60 * FC_NS_PER_S - FC_NS_PER_S);
+	assert_false(w.closed);
+	say("I still talk", 12);
+	pass(2 * FC_NS_PER_S);
+	assert_true(w.closed);
+	assert_int_equal(fake.ends, 1);
+	assert_string_equal(w.why.text, "the peer takes no bytes any more");
+	finish();
+}
+
+static void
+a_peer_that_takes_a_little_is_not_left(void **state)
+{
+	(void)state;
+	begin(&fake_ops);
+	say("PRI ", 4);
+	for (int i = 0; i < 3; i++) {
+		block();
+		pass(60 * FC_NS_PER_S - FC_NS_PER_S);
+		w.n_got = 0;
+		w.pipe->ops->read(w.pipe, true);
+		turn(4);
+	}
+	assert_false(w.closed);
+	finish();
+}
+
 static void
 a_dead_engine_says_goodbye_first(void **state)
 {
@@ -448,11 +513,78 @@ a_peer_that_never_ends_is_left_after_a_second(void **state)
 	fc_conn_close(&w.conn, FARCALL_OK, "bye");
 	turn(3);
 	assert_memory_equal(w.got, "bye", 3);
-	pass(FC_CONN_LINGER_NS - 10 * FC_NS_PER_MS);
+	pass(FC_NS_PER_S - 10 * FC_NS_PER_MS);
 	assert_false(w.closed);
 	pass(20 * FC_NS_PER_MS);
 	assert_true(w.closed);
 	assert_int_equal(w.why.code, FARCALL_OK);
+	finish();
+}
+
+/* Blocked, with three rings' worth to say, and told to drain. */
+static void
+begin_slow_flush(void)
+{
+	begin(&fake_ops);
+	say("PRI ", 4);
+	w.sips = true;
+	w.pipe->ops->read(w.pipe, false);
+	fake.bulk = 3 * 65536;
+	fc_conn_touch(&w.conn);
+	turn(3);
+	assert_int_equal(fake.bulk, 2 * 65536);
+	fc_conn_drain(&w.conn);
+}
+
+static void
+a_slow_flush_goes_on_while_it_moves(void **state)
+{
+	(void)state;
+	begin_slow_flush();
+	pass(10 * FC_NS_PER_S - 10 * FC_NS_PER_MS);
+	w.pipe->ops->read(w.pipe, true);
+	turn(4);
+	assert_int_equal(fake.bulk, 65536);
+	pass(10 * FC_NS_PER_S - 10 * FC_NS_PER_MS);
+	assert_false(w.closed);
+	w.pipe->ops->read(w.pipe, true);
+	turn(4);
+	assert_int_equal(fake.bulk, 0); /* now the linger begins */
+	pass(FC_NS_PER_S - 10 * FC_NS_PER_MS);
+	assert_false(w.closed);
+	pass(20 * FC_NS_PER_MS);
+	assert_true(w.closed);
+	finish();
+}
+
+static void
+a_flush_that_does_not_move_ends(void **state)
+{
+	(void)state;
+	begin_slow_flush();
+	pass(10 * FC_NS_PER_S - 10 * FC_NS_PER_MS);
+	assert_false(w.closed);
+	pass(20 * FC_NS_PER_MS);
+	assert_true(w.closed);
+	assert_int_equal(fake.bulk, 2 * 65536);
+	finish();
+}
+
+static void
+closing_hurries_a_slow_flush(void **state)
+{
+	(void)state;
+	begin_slow_flush();
+	turn(2);
+	fc_conn_close(&w.conn, FARCALL_OK, "");
+	pass(FC_NS_PER_S / 2);
+	w.pipe->ops->read(w.pipe, true);
+	turn(4);
+	assert_int_equal(fake.bulk, 65536);
+	pass(FC_NS_PER_S / 2 - 10 * FC_NS_PER_MS);
+	assert_false(w.closed);
+	pass(20 * FC_NS_PER_MS);
+	assert_true(w.closed);
 	finish();
 }
 
@@ -496,8 +628,13 @@ main(void)
 	    clean_test(bytes_go_to_the_engine_and_back),
 	    clean_test(the_engines_timer_ticks),
 	    clean_test(congestion_stops_reading),
+	    clean_test(a_peer_that_takes_nothing_is_left),
+	    clean_test(a_peer_that_takes_a_little_is_not_left),
 	    clean_test(a_dead_engine_says_goodbye_first),
 	    clean_test(a_peer_that_never_ends_is_left_after_a_second),
+	    clean_test(a_slow_flush_goes_on_while_it_moves),
+	    clean_test(a_flush_that_does_not_move_ends),
+	    clean_test(closing_hurries_a_slow_flush),
 	    clean_test(the_peers_end_reaches_the_engine_once),
 	    clean_test(a_drained_engine_closes),
 	};
