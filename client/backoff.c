@@ -44,10 +44,9 @@ jitter(fc_backoff *backoff, uint64_t base)
 uint64_t
 fc_backoff_next(fc_backoff *backoff)
 {
-	if (backoff->base_ns == 0) {
+	if (backoff->base_ns == 0)
 		backoff->base_ns = FC_BACKOFF_FIRST_NS;
-		return backoff->base_ns;
-	}
-	backoff->base_ns = FC_MIN(backoff->base_ns / 10 * 16, FC_BACKOFF_MOST_NS);
+	else
+		backoff->base_ns = FC_MIN(backoff->base_ns / 10 * 16, FC_BACKOFF_MOST_NS);
 	return jitter(backoff, backoff->base_ns);
 }

@@ -48,8 +48,8 @@ fc_channel_drop(farcall_channel *channel)
 
 /* ---- errors ---- */
 
-static void
-fail_set_up(farcall_channel *channel, const fc_error *error)
+void
+fc_channel_fail(farcall_channel *channel, const fc_error *error)
 {
 	if (channel->nil)
 		return;
@@ -112,6 +112,7 @@ begin_lists(farcall_channel *channel)
 	fc_list_init(&channel->ready_waits);
 	fc_queue_init(&channel->deferred);
 	channel->timeout_ns = FC_NEVER;
+	channel->peer_timeout_ms = FC_CLIENT_PEER_TIMEOUT_MS;
 	channel->config.client = true;
 	channel->config.max_message = DEFAULT_MAX_MESSAGE;
 	channel->config.max_metadata = DEFAULT_MAX_METADATA;
@@ -137,7 +138,7 @@ set_target(farcall_channel *channel, const char *target)
 	if (error.code == FARCALL_OK)
 		channel->config.authority = fc_address_authority(&channel->address);
 	else
-		fail_set_up(channel, &error);
+		fc_channel_fail(channel, &error);
 	return error.cause == FARCALL_CAUSE_OUT_OF_MEMORY ? error.code : FARCALL_OK;
 }
 
@@ -179,7 +180,7 @@ in_setup(farcall_channel *channel, const char *step)
 	fc_error_clear(&error);
 	fc_fail(&error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, "%s after the first call",
 	    step);
-	fail_set_up(channel, &error);
+	fc_channel_fail(channel, &error);
 	return false;
 }
 
@@ -194,7 +195,7 @@ in_range(farcall_channel *channel, const char *what, uint64_t value, uint64_t le
 	fc_fail(&error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
 	    "%s: %llu is not within %llu and %llu", what, (unsigned long long)value,
 	    (unsigned long long)least, (unsigned long long)most);
-	fail_set_up(channel, &error);
+	fc_channel_fail(channel, &error);
 	return false;
 }
 
@@ -237,6 +238,16 @@ farcall_channel_set_spin_us(farcall_channel *channel, unsigned us)
 }
 
 void
+farcall_channel_set_peer_timeout_ms(farcall_channel *channel, uint64_t ms)
+{
+	if (in_setup(channel, "set peer time-out") &&
+	    (ms == 0 ||
+	        in_range(channel, "peer time-out", ms, FC_CLIENT_PEER_TIMEOUT_LEAST_MS,
+	            FC_CLIENT_PEER_TIMEOUT_MOST_MS)))
+		channel->peer_timeout_ms = (unsigned)ms;
+}
+
+void
 farcall_channel_set_loop(farcall_channel *channel, farcall_loop *loop)
 {
 	fc_error error;
@@ -245,7 +256,7 @@ farcall_channel_set_loop(farcall_channel *channel, farcall_loop *loop)
 		return;
 	fc_error_clear(&error);
 	if (fc_loop_failure(loop, &error) != FARCALL_OK) {
-		fail_set_up(channel, &error);
+		fc_channel_fail(channel, &error);
 		return;
 	}
 	fc_loop_hold(loop);
@@ -321,6 +332,6 @@ farcall_channel_close(farcall_channel *channel)
 	if (channel == NULL || channel->nil)
 		return;
 	fc_drive_close(channel);
-	fc_channel_set_state(channel, FARCALL_SHUTDOWN);
+	atomic_store_explicit(&channel->state, FARCALL_SHUTDOWN, memory_order_relaxed);
 	fc_channel_drop(channel);
 }

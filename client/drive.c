@@ -150,6 +150,9 @@ drive_lent(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	if (fc_loop_inside(channel->loop))
 		return refuse_inside(error);
 	look_around(channel);
+	code = need_loop(channel, error); /* a callback may have closed it */
+	if (code != FARCALL_OK)
+		return code;
 	fc_waiter_begin(waiter);
 	turn_until_done(channel, waiter);
 	if (channel->loop != NULL)
@@ -262,6 +265,19 @@ fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	} else if (code == FARCALL_OK) {
 		fc_drive_post(channel, &waiter->start);
 	}
+	fc_unlock(&channel->lock);
+	return code;
+}
+
+farcall_code
+fc_drive_need(farcall_channel *channel, fc_error *error)
+{
+	farcall_code code;
+
+	fc_lock(&channel->lock);
+	code = need_loop(channel, error);
+	if (code == FARCALL_OK && !channel->lent)
+		code = need_thread(channel, error);
 	fc_unlock(&channel->lock);
 	return code;
 }

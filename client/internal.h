@@ -27,7 +27,11 @@
 #define FC_CLIENT_SETTINGS_NS (30 * FC_NS_PER_S)
 #define FC_CLIENT_UNDRIVEN_NS (10 * FC_NS_PER_MS) /* then it is polled before it is written to */
 #define FC_CLIENT_SPIN_MOST_US 10000u
+#define FC_CLIENT_PEER_TIMEOUT_MS 20000u
+#define FC_CLIENT_PEER_TIMEOUT_LEAST_MS 1000u
+#define FC_CLIENT_PEER_TIMEOUT_MOST_MS 86400000u
 #define FC_CLIENT_PLACES_MOST 64u
+#define FC_CLIENT_STATES_MOST 32u /* changes that wait to be told */
 #define FC_CLIENT_FRUITLESS_MOST \
 	3u /* connections that served nothing, before they count as failed */
 
@@ -69,6 +73,8 @@ typedef struct fc_resolver {
 	void (*done)(struct fc_resolver *resolver, const fc_error *error);
 	fc_place *places;
 	size_t n, room;
+	fc_place *former; /* what a name was before; used again if it is not found now */
+	size_t n_former;
 	char **records; /* file: the addresses found, looked up one by one */
 	size_t n_records, next_record;
 	fc_address record; /* the one being looked up */
@@ -81,8 +87,8 @@ void fc_resolver_stop(fc_resolver *resolver); /* done will not come; frees what 
 
 /* ---- backoff (backoff.c) ---- */
 
-/* gRPC's connection backoff: 1 s, then 1.6 times as much each time, at most 120 s, each but the
- * first ±20 %. */
+/* gRPC's connection backoff: 1 s, then 1.6 times as much each time, at most 120 s, each ±20 %: also
+ * the first, so that the clients of a server that has gone do not all come back at once. */
 typedef struct fc_backoff {
 	uint64_t base_ns; /* 0: the next is the first */
 	uint64_t random;
@@ -96,6 +102,28 @@ void fc_backoff_seed(fc_backoff *backoff, uint64_t seed);
 void fc_backoff_reset(fc_backoff *backoff);
 uint64_t fc_backoff_next(fc_backoff *backoff); /* ns from the attempt's start to the next one */
 
+/* ---- race (race.c) ---- */
+
+typedef struct fc_line fc_line;
+
+#define FC_RACE_STAGGER_NS (250 * FC_NS_PER_MS)
+
+/* The places of a target, each begun a little after the one before it. */
+typedef struct fc_race {
+	size_t next;      /* place to begin */
+	bool tried;       /* some place could be begun */
+	fc_list lines;    /* that connect */
+	fc_timer stagger; /* then the next one is begun */
+} fc_race;
+
+void fc_race_order(fc_place *places, size_t n); /* families take turns; at most PLACES_MOST */
+void fc_race_init(fc_race *race);
+bool fc_race_start(farcall_channel *channel); /* false: no place could be begun; that is noted */
+bool fc_race_has(const fc_line *line);
+bool fc_race_lost(farcall_channel *channel, fc_line *line); /* false: each has failed */
+void fc_race_won(farcall_channel *channel, fc_line *line);  /* drops the others */
+void fc_race_stop(farcall_channel *channel);                /* forgets the lines */
+
 /* ---- subchannel (subchannel.c) ---- */
 
 typedef enum fc_subchannel_phase {
@@ -106,21 +134,19 @@ typedef enum fc_subchannel_phase {
 	FC_SUB_BACKOFF /* the last attempt has failed: none before retry_at */
 } fc_subchannel_phase;
 
-typedef struct fc_line fc_line;
-
 typedef struct fc_subchannel {
 	fc_subchannel_phase phase;
 	bool sticky;        /* failed since it was ready last */
 	bool spent;         /* the places have been used: of an inherited descriptor there is one */
 	unsigned fruitless; /* lines lost in a row before they served a call */
 	fc_resolver resolver;
-	size_t next_place;
-	fc_line *line; /* connecting, or ready */
+	fc_race race;
+	fc_line *line; /* ready */
 	fc_backoff backoff;
 	uint64_t retry_at;
-	uint64_t patience; /* ns for each address of this attempt */
-	uint64_t resolved_at;
-	bool resolved; /* the places may serve again */
+	uint64_t patience;    /* ns for each address of this attempt */
+	uint64_t resolved_at; /* when the places were found */
+	bool resolved;        /* they have been */
 	fc_timer retry;
 	fc_error failure;           /* why the last attempt failed, as calls are told */
 	char reason[FC_ERROR_TEXT]; /* the same, without what was attempted */
@@ -143,6 +169,10 @@ void fc_subchannel_watch(farcall_channel *channel);
 void fc_subchannel_lost(farcall_channel *channel, fc_line *line, const fc_error *why);
 void fc_subchannel_ready(farcall_channel *channel, fc_line *line);
 
+/* Why a place could not be had; why it may not. */
+void fc_subchannel_note(farcall_channel *channel, const fc_error *error);
+void fc_subchannel_note_insecure(farcall_channel *channel, const fc_place *place);
+
 /* ---- lines (line.c) ---- */
 
 /* A connection to a server. */
@@ -151,12 +181,13 @@ struct fc_line {
 	fc_refs refs; /* until it is closed, and of each call that used it */
 	farcall_channel *channel;
 	fc_list in_channel;
-	fc_list calls; /* those that have a stream on it */
-	bool ready;    /* the peer has introduced itself */
-	bool going;    /* no new calls */
-	bool full;     /* it had no stream to give; on_capacity will come */
-	bool answered; /* some call has been */
-	fc_peer peer;  /* from ready on */
+	fc_list in_race; /* while it connects */
+	fc_list calls;   /* those that have a stream on it */
+	bool ready;      /* the peer has introduced itself */
+	bool going;      /* no new calls */
+	bool full;       /* it had no stream to give; on_capacity will come */
+	bool answered;   /* some call has been */
+	fc_peer peer;    /* from ready on */
 };
 
 fc_line *fc_line_open(
@@ -225,6 +256,7 @@ uint64_t fc_call_clock(void);
 extern const fc_waiter_ops fc_call_waiter_ops;
 
 /* invoke.c: opened; what failed before takes the same way. `request` NULL: it has failed. */
+farcall_code fc_call_used_twice(farcall_call *base, int phase); /* its phase: OPEN or DONE */
 void fc_call_start_async(fc_client_call *call, const ProtobufCMessage *request);
 
 /* calls.c: call objects */
@@ -266,7 +298,7 @@ struct farcall_channel {
 	bool insecure;           /* plaintext beyond this host is allowed */
 	bool lent;               /* the loop is the program's */
 	uint64_t timeout_ns;
-	unsigned spin_us;
+	unsigned spin_us, peer_timeout_ms;
 	uint64_t seed; /* of the backoff's jitter; 0: by address and time */
 	atomic_bool used;
 	fc_error error;     /* the first failure of set-up; under `lock` */
@@ -288,8 +320,10 @@ struct farcall_channel {
 	bool driving; /* somebody has the role of the driver */
 	bool has_thread;
 	bool closed;
-	fc_list sleepers;     /* fc_waiter */
-	fc_error ready_error; /* of the last wait_ready */
+	fc_list sleepers;           /* fc_waiter */
+	fc_error ready_error;       /* of the last wait_ready */
+	farcall_on_state *on_state; /* NULL: nobody is told */
+	void *on_state_data;
 
 	/* the owner */
 	bool threaded; /* the channel's own thread drives */
@@ -300,7 +334,11 @@ struct farcall_channel {
 	fc_list lines;
 	fc_list ready_waits;
 	fc_queue deferred; /* callbacks that wait for the thread; of fc_client_call.deliver */
-	size_t active;     /* calls begun and not delivered */
+	size_t active;     /* calls begun and not delivered; states that are to be told */
+	farcall_state last_state;
+	farcall_state untold[FC_CLIENT_STATES_MOST]; /* from the oldest on */
+	size_t n_untold;
+	fc_task tell_state;
 	fc_task pump;
 	fc_task close_task;
 	fc_waiter thread_waiter;
@@ -309,13 +347,16 @@ struct farcall_channel {
 /* channel.c */
 void fc_channel_hold(farcall_channel *channel);
 void fc_channel_drop(farcall_channel *channel);
-void fc_channel_set_state(farcall_channel *channel, farcall_state state);
+void fc_channel_fail(farcall_channel *channel, const fc_error *error); /* set-up; it sticks */
 void fc_channel_shut(farcall_channel *channel);       /* the owner: ends everything */
 void fc_channel_check_over(farcall_channel *channel); /* something has ended */
 farcall_code fc_channel_failure(farcall_channel *channel, fc_error *error);
 
 /* For tests: the same jitter each time. Before the first call. */
 void fc_channel_seed(farcall_channel *channel, uint64_t seed);
+
+/* state.c */
+void fc_channel_set_state(farcall_channel *channel, farcall_state state); /* the owner */
 
 /* ready.c */
 void fc_channel_describe_wait(
@@ -337,6 +378,9 @@ farcall_code fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *err
 
 /* Begins it, and returns. */
 farcall_code fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error);
+
+/* Callbacks will come: there is a loop, and a thread that turns it, or the program does. */
+farcall_code fc_drive_need(farcall_channel *channel, fc_error *error);
 
 /* Any thread, with the lock held: the owner will run the task, which must call fc_drive_took()
  * first. false: there is no owner, so nothing is under way. */

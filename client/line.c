@@ -50,12 +50,14 @@ fc_line_open(farcall_channel *channel, const fc_place *place, uint64_t patience,
 	}
 	fc_refs_init(&line->refs);
 	line->channel = channel;
+	fc_list_init(&line->in_race);
 	fc_list_init(&line->calls);
 	if (fc_conn_connect(&line->conn, channel->loop, place, &conn_events, &channel->config,
 	        patience, error) != FARCALL_OK) {
 		fc_free(line);
 		return NULL;
 	}
+	fc_conn_set_peer_timeout(&line->conn, channel->peer_timeout_ms);
 	fc_list_append(&channel->lines, &line->in_channel);
 	fc_channel_hold(channel);
 	return line;

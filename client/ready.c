@@ -1,25 +1,10 @@
 /*
- * ready.c: the channel's state, waiting until it is ready, and what a deadline's text says.
+ * ready.c: waiting until the channel is ready, and what a deadline's text says.
  */
 #include "client/internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-void
-fc_channel_set_state(farcall_channel *channel, farcall_state state)
-{
-	if (farcall_channel_state(channel) != FARCALL_SHUTDOWN)
-		atomic_store_explicit(&channel->state, state, memory_order_relaxed);
-}
-
-farcall_state
-farcall_channel_state(const farcall_channel *channel)
-{
-	if (channel == NULL || channel->nil)
-		return FARCALL_SHUTDOWN;
-	return (farcall_state)atomic_load_explicit(&channel->state, memory_order_relaxed);
-}
 
 /* "after 2000 ms, waiting for localhost:27015 to connect (last failure: connection refused)" */
 void

@@ -33,6 +33,9 @@ fc_resolver_stop(fc_resolver *resolver)
 	fc_free(resolver->places);
 	resolver->places = NULL;
 	resolver->n = resolver->room = 0;
+	fc_free(resolver->former);
+	resolver->former = NULL;
+	resolver->n_former = 0;
 }
 
 /* Past the cap the rest is left out. false: out of memory. */
@@ -56,12 +59,28 @@ add_places(fc_resolver *resolver, const fc_place *places, size_t n)
 	return true;
 }
 
+/* A name server that does not answer is no reason to forget where the server was. */
+static void
+fall_back(fc_resolver *resolver)
+{
+	fc_log(FARCALL_LOG_WARNING, "%s; the former addresses are tried", resolver->failure.text);
+	fc_free(resolver->places);
+	resolver->places = resolver->former;
+	resolver->n = resolver->room = resolver->n_former;
+	resolver->former = NULL;
+	resolver->n_former = 0;
+}
+
 static void
 finish(fc_resolver *resolver)
 {
-	const fc_error *failure = resolver->n == 0 ? &resolver->failure : NULL;
+	const fc_error *failure;
 
 	free_records(resolver);
+	if (resolver->n == 0 && resolver->n_former != 0)
+		fall_back(resolver);
+	failure = resolver->n == 0 ? &resolver->failure : NULL;
+	fc_race_order(resolver->places, resolver->n);
 	if (resolver->n == 0)
 		fc_fail(&resolver->failure, FARCALL_UNAVAILABLE, FARCALL_CAUSE_HOST_NOT_FOUND, "%s",
 		    fc_cause_text(FARCALL_CAUSE_HOST_NOT_FOUND));
@@ -156,9 +175,15 @@ farcall_code
 fc_resolver_start(fc_resolver *resolver, fc_loop *loop, const fc_address *target,
     void (*done)(fc_resolver *resolver, const fc_error *error), fc_error *error)
 {
+	fc_place *former = target->n_hosts != 0 ? resolver->places : NULL;
+	size_t n_former = resolver->n;
 	farcall_code code = FARCALL_OK;
 
+	if (former != NULL)
+		resolver->places = NULL;
 	fc_resolver_stop(resolver);
+	resolver->former = former;
+	resolver->n_former = former != NULL ? n_former : 0;
 	resolver->loop = loop;
 	resolver->done = done;
 	fc_error_clear(&resolver->failure);

@@ -1,6 +1,6 @@
 /*
  * subchannel.c: keeps one line to the first of the target's places that answers (pick_first). All
- * places are tried in turn; when none has answered, nothing is tried before the backoff, measured
+ * places race (race.c); when none has answered, nothing is tried before the backoff, measured
  * from the attempt's start, has passed. What resets the backoff is the peer's SETTINGS, not the TCP
  * connection, which a proxy may accept for a dead server.
  *
@@ -11,10 +11,12 @@
 #include "client/internal.h"
 
 #include "runtime/base/alloc.h"
+#include "runtime/transport/cause.h"
+#include "runtime/transport/sock.h"
 
 #include <stdio.h>
 
-#define RESOLVED_NS (30 * FC_NS_PER_S) /* so long a name's places are used again */
+#define RESOLVED_NS (30 * FC_NS_PER_S) /* so long a name is not looked up again */
 
 static void on_resolved(fc_resolver *resolver, const fc_error *error);
 
@@ -54,15 +56,15 @@ reason_of(const fc_error *error)
 	}
 }
 
-static void
-note_failure(farcall_channel *channel, const fc_error *error)
+void
+fc_subchannel_note(farcall_channel *channel, const fc_error *error)
 {
 	fc_subchannel *sub = &channel->sub;
 	farcall_code code = FARCALL_UNAVAILABLE;
 	const char *reason = "connection lost";
 
 	if (error != NULL && error->code != FARCALL_OK)
-		reason = reason_of(error);
+		reason = fc_reason_behind(reason_of(error), channel->address.text);
 	if (error != NULL && error->cause == FARCALL_CAUSE_OUT_OF_MEMORY)
 		code = FARCALL_RESOURCE_EXHAUSTED;
 	snprintf(sub->reason, sizeof sub->reason, "%s", reason);
@@ -77,15 +79,15 @@ note_failure(farcall_channel *channel, const fc_error *error)
 static void
 note_no_record(farcall_channel *channel, const fc_error *error)
 {
-	note_failure(channel, error);
+	fc_subchannel_note(channel, error);
 	if (channel->address.scheme != FC_SCHEME_FILE)
 		return;
 	snprintf(channel->sub.reason, sizeof channel->sub.reason, "%s", error->text);
 	snprintf(channel->sub.failure.text, sizeof channel->sub.failure.text, "%s", error->text);
 }
 
-static void
-note_insecure(farcall_channel *channel, const fc_place *place)
+void
+fc_subchannel_note_insecure(farcall_channel *channel, const fc_place *place)
 {
 	fc_subchannel *sub = &channel->sub;
 
@@ -128,7 +130,6 @@ failed(farcall_channel *channel)
 	sub->phase = FC_SUB_BACKOFF;
 	for_good = fc_subchannel_is_hopeless(channel);
 	sub->sticky = true;
-	sub->resolved = false;
 	fc_channel_set_state(channel, FARCALL_TRANSIENT_FAILURE);
 	fc_picker_fail(channel, for_good);
 	if (for_good)
@@ -141,38 +142,33 @@ failed(farcall_channel *channel)
 /* ---- attempts ---- */
 
 static void
-connect_next(farcall_channel *channel)
+connect_all(farcall_channel *channel)
 {
-	fc_subchannel *sub = &channel->sub;
-	fc_error error;
-
-	while (sub->next_place < sub->resolver.n) {
-		const fc_place *place = &sub->resolver.places[sub->next_place++];
-
-		if (!channel->insecure && !fc_place_is_local(place)) {
-			note_insecure(channel, place);
-			continue;
-		}
-		fc_error_clear(&error);
-		sub->line = fc_line_open(channel, place, sub->patience, &error);
-		if (sub->line != NULL) {
-			sub->phase = FC_SUB_CONNECTING;
-			return;
-		}
-		note_failure(channel, &error);
-	}
-	failed(channel);
+	channel->sub.phase = FC_SUB_CONNECTING;
+	if (!fc_race_start(channel))
+		failed(channel);
 }
 
-/* A name's places serve for a while; a registry is read each time, for its servers come and go. An
- * inherited descriptor is one connection, no more. */
 static bool
-may_use_again(const farcall_channel *channel)
+is_name(const fc_address *address)
+{
+	fc_place place;
+
+	for (size_t i = 0; i < address->n_hosts; i++)
+		if (!fc_place_from_literal(&place, address->hosts[i].name, address->hosts[i].port))
+			return true;
+	return false;
+}
+
+/* A name server is asked no more than every 30 s, however often connecting fails. A registry is
+ * read each time, for its servers come and go; the rest costs nothing. */
+static bool
+may_use_again(farcall_channel *channel)
 {
 	const fc_subchannel *sub = &channel->sub;
 
-	return sub->resolved && channel->address.scheme != FC_SCHEME_FILE &&
-	    fc_channel_now((farcall_channel *)(uintptr_t)channel) - sub->resolved_at < RESOLVED_NS;
+	return sub->resolved && fc_channel_now(channel) - sub->resolved_at < RESOLVED_NS &&
+	    is_name(&channel->address);
 }
 
 static void
@@ -198,7 +194,6 @@ begin(farcall_channel *channel)
 
 	sub->retry_at = fc_channel_now(channel) + delay;
 	sub->patience = FC_MAX(delay, FC_CONNECT_LEAST_NS);
-	sub->next_place = 0;
 	fc_timer_stop(channel->loop, &sub->retry);
 	if (!sub->sticky)
 		fc_channel_set_state(channel, FARCALL_CONNECTING);
@@ -208,7 +203,7 @@ begin(farcall_channel *channel)
 		    "connect %s: the inherited connection has ended", channel->address.text);
 		failed(channel);
 	} else if (may_use_again(channel)) {
-		connect_next(channel);
+		connect_all(channel);
 	} else {
 		resolve(channel);
 	}
@@ -228,7 +223,7 @@ on_resolved(fc_resolver *resolver, const fc_error *error)
 	sub->resolved = true;
 	sub->resolved_at = fc_channel_now(channel);
 	sub->spent = true;
-	connect_next(channel);
+	connect_all(channel);
 }
 
 static void
@@ -270,8 +265,10 @@ fc_subchannel_ready(farcall_channel *channel, fc_line *line)
 {
 	fc_subchannel *sub = &channel->sub;
 
-	if (sub->line != line)
+	if (!fc_race_has(line))
 		return;
+	fc_race_won(channel, line);
+	sub->line = line;
 	sub->phase = FC_SUB_READY;
 	sub->sticky = false;
 	fc_backoff_reset(&sub->backoff);
@@ -287,18 +284,19 @@ fc_subchannel_lost(farcall_channel *channel, fc_line *line, const fc_error *why)
 {
 	fc_subchannel *sub = &channel->sub;
 
+	if (fc_race_has(line)) {
+		fc_subchannel_note(channel, why);
+		if (!fc_race_lost(channel, line))
+			failed(channel);
+		return;
+	}
 	if (sub->line != line)
 		return;
 	sub->line = NULL;
-	if (sub->phase == FC_SUB_CONNECTING) {
-		note_failure(channel, why);
-		connect_next(channel);
-		return;
-	}
 	sub->fruitless = line->answered ? 0 : sub->fruitless + 1;
 	if (sub->fruitless >= FC_CLIENT_FRUITLESS_MOST) {
 		sub->fruitless = 0;
-		note_failure(channel, why);
+		fc_subchannel_note(channel, why);
 		failed(channel);
 		return;
 	}
@@ -314,6 +312,7 @@ void
 fc_subchannel_init(farcall_channel *channel)
 {
 	fc_timer_init(&channel->sub.retry, on_retry);
+	fc_race_init(&channel->sub.race);
 	fc_backoff_seed(&channel->sub.backoff,
 	    channel->seed != 0 ? channel->seed
 	                       : fc_channel_now(channel) ^ (uint64_t)(uintptr_t)channel);
@@ -323,6 +322,7 @@ void
 fc_subchannel_stop(farcall_channel *channel)
 {
 	fc_timer_stop(channel->loop, &channel->sub.retry);
+	fc_race_stop(channel);
 	fc_resolver_stop(&channel->sub.resolver);
 	channel->sub.line = NULL;
 	channel->sub.phase = FC_SUB_IDLE;

@@ -70,12 +70,15 @@ fc_server_on_accept(void *owner, fc_accepted *accepted)
 		fc_free(conn);
 		return;
 	}
+	fc_conn_set_peer_timeout(&conn->conn, server->peer_timeout_ms);
 	fc_refs_init(&conn->refs);
 	fc_server_hold(server);
 	conn->server = server;
 	conn->endpoint = endpoint;
 	fc_list_init(&conn->calls);
 	fc_list_init(&conn->held);
+	atomic_init(&conn->backlog, 0);
+	atomic_init(&conn->unsent, 0);
 	fc_list_append(&server->conns, &conn->in_server);
 	fc_conn_peer(&conn->conn, &conn->peer);
 	if (++server->n_conns >= server->max_connections)

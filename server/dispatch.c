@@ -197,14 +197,17 @@ returned(fc_server_call *call, farcall_code *code)
 	return (before & FC_PHASE_COMPLETED) != 0;
 }
 
-/* The peer leaves more answers lie than we keep for it. */
+/* The peer leaves more answers lie than we keep for it. Tells handlers on other threads, too. */
 static bool
-is_choked(const fc_server_conn *conn)
+is_choked(fc_server_conn *conn)
 {
 	const fc_conn *base = &conn->conn;
+	size_t backlog = 0;
 
-	return base->engine != NULL && base->ops->backlog != NULL &&
-	    base->ops->backlog(base->engine) > FC_SERVER_BACKLOG_MOST;
+	if (base->engine != NULL && base->ops->backlog != NULL)
+		backlog = base->ops->backlog(base->engine);
+	atomic_store_explicit(&conn->backlog, backlog, memory_order_relaxed);
+	return backlog > FC_SERVER_BACKLOG_MOST;
 }
 
 /* One call for each flush, since its answer may choke the connection again. */
@@ -234,6 +237,17 @@ admit(fc_task *task)
 		fc_crew_start(&call->work);
 }
 
+/* The same as handlers on other threads see it: with what they have made and the owner has not
+ * sent. So what lies there is at most the limit and an answer of each thread. */
+static bool
+looks_choked(const fc_server_conn *conn)
+{
+	size_t bytes = atomic_load_explicit(&conn->backlog, memory_order_relaxed) +
+	    atomic_load_explicit(&conn->unsent, memory_order_relaxed);
+
+	return bytes > FC_SERVER_BACKLOG_MOST;
+}
+
 /* On any thread of the crew: touches nothing but the call, and of that nothing that the loop's
  * owner may touch meanwhile. */
 static void
@@ -242,31 +256,73 @@ run(fc_work *work)
 	fc_server_call *call = FC_CONTAINER(work, fc_server_call, work);
 
 	call->skipped = farcall_call_cancelled(&call->call); /* while it waited for its turn */
-	if (!call->skipped)
-		call->code = run_handler(call);
+	call->postponed = !call->skipped && looks_choked(call->conn);
+	if (call->skipped || call->postponed)
+		return;
+	call->code = run_handler(call);
+	call->unsent = call->call.in.used + call->call.out.used;
+	if (call->unsent != 0)
+		atomic_fetch_add(&call->conn->unsent, call->unsent);
+}
+
+/* Sends what the handler has answered, unless that is still to come. What it made counts until it
+ * lies in the engine; the call may be gone by then. */
+static void
+answer(fc_server_call *call)
+{
+	fc_server_conn *conn = call->conn;
+	farcall_code code = call->code;
+	size_t unsent = call->unsent;
+
+	if (FARCALL_UNLIKELY(unsent != 0))
+		fc_refs_hold(&conn->refs);
+	call->work.task.run = send_completion;
+	if (returned(call, &code)) {
+		fc_reply(call, code);
+		fc_reply_finish(call);
+	}
+	if (FARCALL_LIKELY(unsent == 0))
+		return;
+	is_choked(conn);
+	atomic_fetch_sub(&conn->unsent, unsent);
+	fc_server_conn_drop(conn);
 }
 
 static void
 done(fc_work *work, bool ran)
 {
 	fc_server_call *call = FC_CONTAINER(work, fc_server_call, work);
-	farcall_code code = call->code;
 
 	if (!ran) {
 		fc_reply_end(call, FARCALL_RESOURCE_EXHAUSTED,
 		    "too many calls wait for handlers that block");
 		fc_reply_finish(call);
-		return;
-	}
-	if (call->skipped) {
+	} else if (call->skipped) {
 		fc_reply_finish(call);
-		return;
+	} else if (call->postponed) {
+		work->task.run = admit;
+		fc_loop_ready(call->conn->conn.loop, &work->task);
+	} else {
+		answer(call);
 	}
-	work->task.run = send_completion;
-	if (!returned(call, &code))
-		return;
-	fc_reply(call, code);
-	fc_reply_finish(call);
+}
+
+/* A call counts from here on, so that nobody takes the room of others by requests that he never
+ * ends: these cost their own connection's streams alone. */
+static bool
+count_in(fc_server_call *call)
+{
+	farcall_server *server = call->conn->server;
+	const char *why = overloaded(server, call->service);
+
+	if (FARCALL_UNLIKELY(why != NULL)) {
+		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, why);
+		return false;
+	}
+	call->counted = true;
+	server->n_calls++;
+	call->service->n_calls++;
+	return true;
 }
 
 void
@@ -279,6 +335,8 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 		    "no request message in a unary call");
 		return;
 	}
+	if (!count_in(call))
+		return;
 	call->half_closed = true;
 	call->work.run = run;
 	call->work.done = done;

@@ -22,7 +22,10 @@
 #define FC_SERVER_SIGNAL_GRACE_MS 30000
 #define FC_SERVER_ENDPOINTS_MOST 64
 #define FC_SERVER_BACKLOG_MOST ((size_t)64 << 20) /* answers that a peer does not take */
-#define FC_SERVER_KEEP_CALLS 1024                 /* call objects kept for the next calls */
+#define FC_SERVER_PEER_TIMEOUT_MS 20000u
+#define FC_SERVER_PEER_TIMEOUT_LEAST_MS 1000u
+#define FC_SERVER_PEER_TIMEOUT_MOST_MS 86400000u
+#define FC_SERVER_KEEP_CALLS 1024 /* call objects kept for the next calls */
 
 /* Where the task that stops is. A server that ends while the task is in the mail is freed by the
  * task. */
@@ -35,11 +38,14 @@ typedef enum fc_server_state {
 	FC_SERVER_STOPPED
 } fc_server_state;
 
+typedef struct fc_old_service fc_old_service;
+
 struct farcall_service {
 	fc_list in_server;
 	farcall_server *server;
 	const farcall_interface *iface;
-	void *ops; /* our copy of the handlers */
+	fc_old_service *old; /* a protobuf-c service, whose `iface` is in it; NULL: none */
+	void *ops;           /* our copy of the handlers */
 	size_t ops_size;
 	void *self;
 	size_t max_calls, max_message; /* 0: the server's */
@@ -89,6 +95,7 @@ struct farcall_server {
 	/* set-up: the program's thread, until start */
 	fc_error error;
 	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
+	unsigned peer_timeout_ms;
 	bool serial;
 	bool on_signals;
 	bool lent; /* the loop is the program's */
@@ -124,8 +131,11 @@ struct farcall_server {
 	_Atomic(fc_loop *) running;  /* where a stop is posted */
 	fc_task stop;
 
+	atomic_bool is_late; /* `late` is set, and stays */
+
 	/* under `lock` */
 	fc_mutex lock;
+	fc_error late; /* a step of set-up that came when the server ran */
 	fc_cond stopped;
 	bool closed; /* nothing may be posted to the loop any more */
 	bool over;   /* and every handler has returned */
@@ -143,6 +153,10 @@ typedef struct fc_server_conn {
 	fc_list held; /* those whose handlers wait until the peer takes more of what was answered */
 	fc_metadata_memo memo;
 	fc_peer peer;
+
+	/* any thread; in bytes */
+	atomic_size_t backlog; /* answers that lie in the engine, as the loop's owner saw it last */
+	atomic_size_t unsent;  /* memory of calls whose handlers have returned on another thread */
 } fc_server_conn;
 
 /* Steps of a call that is completed later. Whoever sets the second of the two sends the answer. */
@@ -161,10 +175,13 @@ typedef struct fc_server_call {
 	ProtobufCMessage *request;
 	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
 	bool half_closed;
+	bool counted; /* among the calls of server and service: its request is whole */
 
 	/* the handler, then the loop's owner */
 	farcall_code code; /* what it returned */
 	bool skipped;      /* it was not called: the call had been cancelled */
+	bool postponed;    /* it was not called: the connection is choked */
+	size_t unsent;     /* the call's part of the connection's */
 
 	/* the handler, then whoever completes the call */
 	ProtobufCMessage *reply;
@@ -191,6 +208,24 @@ extern farcall_service fc_nil_service;
 farcall_code fc_routes_make(farcall_server *server, fc_error *error); /* after the crew */
 const fc_route *fc_routes_find(const farcall_server *server, const char *path, size_t size);
 void fc_service_free(farcall_service *service);
+
+/* protobuf_c.c: services that protoc-c generates */
+void fc_old_service_free(fc_old_service *old);
+
+/* tickets.c: what their closures are given */
+typedef enum fc_ticket_use {
+	FC_TICKET_GOOD,
+	FC_TICKET_LATE,     /* the call was cancelled before its closure came */
+	FC_TICKET_SPENT,    /* the closure has come before */
+	FC_TICKET_FORGOTTEN /* one of the two, long ago */
+} fc_ticket_use;
+
+void fc_tickets_hold(void); /* one more service has closures */
+void fc_tickets_drop(void);
+void *fc_ticket_new(farcall_call *call); /* any thread, as the next; NULL: no memory */
+
+/* Uses it up, by cancelling or else by the closure. GOOD: *call is the taker's to complete. */
+fc_ticket_use fc_ticket_take(void *ticket, bool cancelled, farcall_call **call);
 
 /* endpoint.c */
 extern farcall_endpoint fc_nil_endpoint;

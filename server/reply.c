@@ -91,14 +91,13 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->work.kind = route->kind;
 	call->request = call->reply = NULL;
 	call->shared = NULL;
-	call->half_closed = false;
+	call->half_closed = call->counted = false;
 	call->code = FARCALL_OK;
-	call->skipped = false;
+	call->skipped = call->postponed = false;
+	call->unsent = 0;
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;
 	call->packed = NULL;
-	server->n_calls++;
-	service->n_calls++;
 	return call;
 }
 
@@ -137,8 +136,10 @@ void
 fc_reply_finish(fc_server_call *call)
 {
 	fc_call_end_children(&call->call);
-	call->conn->server->n_calls--;
-	call->service->n_calls--;
+	if (call->counted) {
+		call->conn->server->n_calls--;
+		call->service->n_calls--;
+	}
 	fc_call_drop(&call->call);
 }
 

@@ -70,6 +70,7 @@ fc_service_free(farcall_service *service)
 {
 	fc_list_each (item, following, &service->allowed)
 		fc_free(FC_CONTAINER(item, fc_name, in_list));
+	fc_old_service_free(service->old);
 	fc_free(service->places);
 	fc_free(service->ops);
 	fc_free(service);
@@ -89,7 +90,7 @@ farcall_service_set_max_calls(farcall_service *service, size_t most)
 		return;
 	if (most == 0)
 		fc_fail(&service->server->error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
-		    "max calls of %s: 0", service->iface->name);
+		    "max calls of %s: 0 is not at least 1", service->iface->name);
 	service->max_calls = most;
 }
 

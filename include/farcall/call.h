@@ -63,7 +63,8 @@ FARCALL_API void farcall_call_hold(farcall_call *call);
 FARCALL_API farcall_code farcall_call_code(const farcall_call *call);
 FARCALL_API farcall_cause farcall_call_cause(const farcall_call *call);
 
-/* "UNAVAILABLE: connect localhost:27015: connection refused"; "" if nothing has failed. */
+/* "UNAVAILABLE: connect localhost:27015: connection refused"; "" if nothing has failed.
+ * Of a call that has ended OK and was then used again: what was wrong with that. */
 FARCALL_API const char *farcall_call_error(const farcall_call *call);
 
 /* The peer's `grpc-message` alone, percent-decoded; "" if none. */

@@ -35,6 +35,11 @@ FARCALL_API void farcall_channel_set_max_message(farcall_channel *channel, size_
 /* Bytes of one header list received; more is RESOURCE_EXHAUSTED. Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes);
 
+/* TCP: a server that does not acknowledge what was sent for so long is dead: its connection ends,
+ * and calls that it may have seen fail with UNAVAILABLE. Values as for
+ * farcall_server_set_peer_timeout_ms(). */
+FARCALL_API void farcall_channel_set_peer_timeout_ms(farcall_channel *channel, uint64_t ms);
+
 /* A blocking call polls this long before it sleeps. Microseconds, default 0, at most 10,000. */
 FARCALL_API void farcall_channel_set_spin_us(farcall_channel *channel, unsigned us);
 
@@ -49,6 +54,19 @@ typedef enum farcall_state {
 /* As last seen; connects nothing. Any thread. */
 FARCALL_API farcall_state farcall_channel_state(const farcall_channel *channel);
 
+/* `on_state` is told of each change from now on: once, in order, where callbacks run (so it starts
+ * the channel's thread, unless a loop was lent). The last one is SHUTDOWN, after close: the channel
+ * is valid in it, and `data` is of no more use then; a lent loop has to be stepped until it has
+ * come. Should more than 32 wait to be told, because nothing turned the loop, the last ones run
+ * together. Another function replaces it, NULL takes it away; it may be running at that moment, but
+ * not when that is said in a callback. Comes after the settings, and counts as a call. */
+typedef void farcall_on_state(farcall_channel *channel, farcall_state state, void *data);
+FARCALL_API void farcall_channel_on_state(
+    farcall_channel *channel, farcall_on_state *on_state, void *data);
+
+/* "READY" */
+FARCALL_API const char *farcall_state_name(farcall_state state);
+
 /* Connects, if it must, and waits: OK, or DEADLINE_EXCEEDED with the last failure's text, which
  * farcall_channel_error() then shows until the next wait. Its calls are not failed by it. */
 FARCALL_API farcall_code farcall_channel_wait_ready(farcall_channel *channel, uint64_t timeout_ms);
@@ -59,6 +77,39 @@ FARCALL_API void farcall_channel_close(farcall_channel *channel);
 FARCALL_API farcall_code farcall_channel_code(const farcall_channel *channel);
 FARCALL_API farcall_cause farcall_channel_cause(const farcall_channel *channel);
 FARCALL_API const char *farcall_channel_error(const farcall_channel *channel);
+
+/* ---- protoc-c's own functions ---- */
+
+/* A service whose functions, as protoc-c itself generates them (demo__greeter__say_hello()), make
+ * calls through `channel`: for code that stands already. Free it by protobuf_c_service_destroy(),
+ * before or after farcall_channel_close(); until then it keeps the channel's memory. NULL, with a
+ * line in the log, when out of memory or when `descriptor` is NULL or none. Without a channel, or
+ * with a descriptor that has no names (optimize_for = CODE_SIZE), its calls fail.
+ *
+ * Calls do not block; `input` is packed before they return. Their deadline is the channel's
+ * (farcall_channel_set_timeout_ms()). `closure` (may be NULL) comes exactly once: in the step of
+ * the loop that was lent to the channel, else in the channel's own thread; but before the call
+ * returns where that cannot even begin (out of memory; the channel closed, failed or NULL). It is
+ * given the reply, which lives until it returns; or NULL: the call has failed.
+ *
+ * Destroying the service cancels what is under way; those closures still come, with NULL. It may be
+ * done in a closure. Any thread; several may use a service at once. */
+FARCALL_API ProtobufCService *farcall_channel_protobuf_c(
+    farcall_channel *channel, const ProtobufCServiceDescriptor *descriptor);
+
+/* `call` is the library's: not to be started or freed; it lives until the function returns. */
+typedef void farcall_protobuf_c_hook(farcall_call *call, void *data);
+
+/* Why a closure is given NULL: `fn` is called just before it, in the same place, and may ask `call`
+ * for farcall_call_code(), _cause(), _error(), _trailers() and _method(). Default: a line in the
+ * log. NULL: nothing. `service` is one of farcall_channel_protobuf_c(). Before its first call. */
+FARCALL_API void farcall_protobuf_c_on_error(
+    ProtobufCService *service, farcall_protobuf_c_hook *fn, void *data);
+
+/* `fn` is called before each call starts, in the thread that makes it, to set it up: time-out,
+ * metadata, wait for ready, parent. Default, and NULL: nothing. Before the first call. */
+FARCALL_API void farcall_protobuf_c_on_start(
+    ProtobufCService *service, farcall_protobuf_c_hook *fn, void *data);
 
 FARCALL_END_DECLS
 

@@ -40,6 +40,12 @@ FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t b
  * Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
+/* TCP: a peer that does not acknowledge what was sent for so long is dead: its connection ends and
+ * its calls are cancelled. Milliseconds, default 20,000, as gRPC's keepalive; 1,000 to 86,400,000,
+ * in whole seconds on macOS and Windows; 0: the system's own rule, usually some 15 minutes. Linux,
+ * macOS and Windows; elsewhere always the system's rule. */
+FARCALL_API void farcall_server_set_peer_timeout_ms(farcall_server *server, uint64_t ms);
+
 /* Threads of the server at a time, its loop's own included, so that handlers that block do not hold
  * it up: started when needed, two as soon as it listens. When all are taken, up to 1,024 calls of
  * methods known to block wait for one; one more is answered RESOURCE_EXHAUSTED; and a handler that
@@ -62,6 +68,32 @@ FARCALL_API void farcall_server_stop_on_signals(farcall_server *server);
  * library's. */
 FARCALL_API farcall_service *farcall_server_register(farcall_server *server,
     const farcall_interface *iface, const void *ops, size_t ops_size, void *self);
+
+/* Offers a service that protoc-c itself generates, as "package.Service", its methods as
+ * "/package.Service/Method": for code that stands already. Only farcall's own stubs know codes,
+ * metadata, deadlines and streams; protoc-c does not say which methods stream, so all are taken for
+ * unary. The farcall_service takes the same settings as any. INVALID_ARGUMENT when `service`, its
+ * descriptor or its invoke is NULL, or a name is: code generated with optimize_for = CODE_SIZE has
+ * none. ALREADY_EXISTS for a name that is registered.
+ *
+ * A call is service->invoke(service, method, input, closure, closure_data). It runs where handlers
+ * run: calls overlap, on threads of the server, unless farcall_server_set_serial() or a lent loop
+ * says otherwise. A function that is NULL in a generated service answers UNIMPLEMENTED. `input`
+ * lives until invoke returns: what is needed later must be copied.
+ *
+ * `closure` ends the call, once, in invoke or later, from any thread. Its message is packed before
+ * it returns, and so may stand on the stack.
+ *   closure(message)  OK; INTERNAL if the message has another type than the method's.
+ *   closure(NULL)     INTERNAL, "the service gave no reply": protobuf-c knows no other failure.
+ *   a second time     is logged and ignored.
+ *   never             the call ends by its deadline, its client or the server's stop; nothing of
+ *                     it is left then. A closure that comes later does nothing, even after
+ *                     farcall_server_free().
+ *
+ * `service` is the program's: it is not copied, must outlive the server, and is not destroyed by
+ * it. So call protobuf_c_service_destroy() after farcall_server_free(). */
+FARCALL_API farcall_service *farcall_server_register_protobuf_c(
+    farcall_server *server, ProtobufCService *service);
 
 /* Calls of this service at a time; one more is answered RESOURCE_EXHAUSTED. Default: the server's.
  */

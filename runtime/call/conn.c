@@ -377,6 +377,13 @@ fc_conn_connect(fc_conn *conn, fc_loop *loop, const fc_place *place, const fc_co
 }
 
 void
+fc_conn_set_peer_timeout(fc_conn *conn, unsigned ms)
+{
+	if (conn->pipe != NULL && conn->pipe->ops->set_peer_timeout != NULL)
+		conn->pipe->ops->set_peer_timeout(conn->pipe, ms);
+}
+
+void
 fc_conn_ready(fc_conn *conn)
 {
 	if (conn->state == FC_CONN_OPEN)

@@ -75,6 +75,9 @@ farcall_code fc_conn_connect(fc_conn *conn, fc_loop *loop, const fc_place *place
     const fc_conn_events *events, const fc_engine_config *config, uint64_t timeout_ns,
     fc_error *error);
 
+/* A peer that does not acknowledge what was sent for so long is dead; 0: the system's rule. */
+void fc_conn_set_peer_timeout(fc_conn *conn, unsigned ms);
+
 /* Client: the peer has introduced itself: the time to connect no longer runs. */
 void fc_conn_ready(fc_conn *conn);
 

@@ -218,6 +218,10 @@ typedef struct fc_engine_ops {
 	 * the engine never refuses for that. */
 	bool (*refusal)(const fc_engine *engine, fc_error *why);
 
+	/* Client: it can open none any more, whatever the peer allows: its numbers are used up, or
+	 * it is going away. Else, when can_open() is 0, on_capacity will tell. */
+	bool (*used_up)(const fc_engine *engine);
+
 	/* Server: the response's head; implied by the first message. */
 	fc_send (*send_head)(
 	    fc_engine *engine, fc_stream *stream, size_t n, const fc_pair *metadata);

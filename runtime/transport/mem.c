@@ -320,6 +320,7 @@ static const fc_pipe_ops mem_ops = {
     mem_shutdown,
     mem_close,
     mem_peer,
+    NULL,
 };
 
 /* ---- beginning ---- */

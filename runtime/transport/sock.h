@@ -38,6 +38,11 @@ int fc_sock_error(fc_sock sock); /* the pending error, taken off */
 bool fc_sock_is_to_itself(fc_sock sock, const fc_place *peer);
 void fc_sock_set_nodelay(fc_sock sock);
 
+/* TCP: how long what was sent may be unacknowledged. TCP_USER_TIMEOUT on Linux,
+ * TCP_RXT_CONNDROPTIME on macOS, TCP_MAXRT on Windows (these in whole seconds); elsewhere
+ * ENOPROTOOPT: then the system's own limit of retransmissions holds, some 10 minutes. */
+int fc_sock_set_peer_timeout(fc_sock sock, unsigned ms);
+
 int fc_sock_send(fc_sock sock, const fc_piece *pieces, size_t n, size_t *sent);
 int fc_sock_receive(fc_sock sock, uint8_t *to, size_t room, size_t *received);
 int fc_sock_shutdown(fc_sock sock); /* the sending side */

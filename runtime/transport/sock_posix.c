@@ -176,6 +176,23 @@ fc_sock_set_nodelay(fc_sock sock)
 }
 
 int
+fc_sock_set_peer_timeout(fc_sock sock, unsigned ms)
+{
+#if defined(TCP_USER_TIMEOUT)
+	return setsockopt(sock, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms) != 0 ? errno : 0;
+#elif defined(TCP_RXT_CONNDROPTIME)
+	int seconds = (int)(ms / 1000 + (ms % 1000 != 0));
+
+	return setsockopt(sock, IPPROTO_TCP, TCP_RXT_CONNDROPTIME, &seconds, sizeof seconds) != 0
+	    ? errno
+	    : 0;
+#else
+	(void)sock, (void)ms;
+	return ENOPROTOOPT;
+#endif
+}
+
+int
 fc_sock_send(fc_sock sock, const fc_piece *pieces, size_t n, size_t *sent)
 {
 	struct iovec vectors[FC_SEND_PIECES];

@@ -157,6 +157,21 @@ fc_sock_set_nodelay(fc_sock sock)
 }
 
 int
+fc_sock_set_peer_timeout(fc_sock sock, unsigned ms)
+{
+#ifdef TCP_MAXRT
+	DWORD seconds = ms / 1000 + (ms % 1000 != 0);
+
+	return setsockopt(sock, IPPROTO_TCP, TCP_MAXRT, (const char *)&seconds, sizeof seconds) != 0
+	    ? WSAGetLastError()
+	    : 0;
+#else
+	(void)sock, (void)ms;
+	return WSAENOPROTOOPT;
+#endif
+}
+
+int
 fc_sock_send(fc_sock sock, const fc_piece *pieces, size_t n, size_t *sent)
 {
 	WSABUF buffers[FC_SEND_PIECES];

@@ -353,6 +353,16 @@ socket_peer(const fc_pipe *pipe, fc_peer *peer)
 		fc_sock_peer_ids(s->sock, peer);
 }
 
+/* Where the system cannot do it, its own limit holds. */
+static void
+socket_set_peer_timeout(fc_pipe *pipe, unsigned ms)
+{
+	fc_socket *s = of(pipe);
+
+	if (s->peer.kind == FC_PLACE_INET && ms != 0)
+		(void)fc_sock_set_peer_timeout(s->sock, ms);
+}
+
 /* ---- beginning ---- */
 
 static const fc_pipe_ops socket_ops = {
@@ -362,6 +372,7 @@ static const fc_pipe_ops socket_ops = {
     socket_shutdown,
     socket_close,
     socket_peer,
+    socket_set_peer_timeout,
 };
 
 /* Takes the socket in any case. */

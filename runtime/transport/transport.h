@@ -55,6 +55,10 @@ typedef struct fc_pipe_ops {
 	void (*close)(fc_pipe *pipe);
 
 	void (*peer)(const fc_pipe *pipe, fc_peer *peer);
+
+	/* What was sent and is not acknowledged for so long means that the peer is dead: on_lost.
+	 * 0: the system's own rule. NULL: what this is made of always knows when its peer goes. */
+	void (*set_peer_timeout)(fc_pipe *pipe, unsigned ms);
 } fc_pipe_ops;
 
 struct fc_pipe {

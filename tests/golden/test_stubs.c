@@ -12,6 +12,7 @@
 #include "nopackage.farcall.h"
 #include "options.farcall.h"
 #include "shapes.farcall.h"
+#include "verbs.farcall.h"
 
 typedef Golden__Shapes__Ask ask;
 typedef Golden__Shapes__Answer answer;
@@ -246,6 +247,53 @@ test_dispatch(void **state)
 	    FARCALL_UNIMPLEMENTED);
 	expect_seen("fail", NULL);
 	assert_string_equal(seen.text, "golden.shapes.Shapes.Read is not implemented");
+}
+
+static farcall_code
+on_delete(farcall_call *call, const Golden__Verbs__Item *request, Golden__Verbs__Item *reply)
+{
+	assert_ptr_equal(call, the_call);
+	reply->name = request->name;
+	return FARCALL_OK;
+}
+
+static farcall_code
+on_export(farcall_call *call, const Golden__Verbs__Item *request)
+{
+	(void)call, (void)request;
+	return FARCALL_DATA_LOSS;
+}
+
+static farcall_code
+on_new(farcall_call *call, Golden__Verbs__Item *reply)
+{
+	(void)call, (void)reply;
+	return FARCALL_ABORTED;
+}
+
+/* Delete, Export, New: no keywords of C. */
+static void
+test_verbs(void **state)
+{
+	const struct golden_verbs_store verbs = {
+	    .delete_ = on_delete, .export_ = on_export, .new_ = on_new};
+	const farcall_method *methods = golden_verbs_store__methods;
+	static char name[] = "a";
+	Golden__Verbs__Item request = GOLDEN__VERBS__ITEM__INIT, reply = request;
+
+	(void)state;
+	request.name = name;
+	assert_int_equal(
+	    methods[0].dispatch(the_call, &verbs, &request.base, &reply.base), FARCALL_OK);
+	assert_ptr_equal(reply.name, name);
+	assert_int_equal(
+	    methods[1].dispatch(the_call, &verbs, &request.base, NULL), FARCALL_DATA_LOSS);
+	assert_int_equal(methods[2].dispatch(the_call, &verbs, NULL, &reply.base), FARCALL_ABORTED);
+	assert_string_equal(methods[0].path, "/golden.verbs.Store/Delete");
+	assert_int_equal(methods[3].ops_offset, offsetof(struct golden_verbs_store, co_await_));
+	assert_int_equal(methods[5].ops_offset, offsetof(struct golden_verbs_store, delete1));
+	assert_int_equal(golden_verbs_store_delete(the_call, &request, NULL), FARCALL_OK);
+	assert_ptr_equal(seen.method, &methods[0]);
 }
 
 static void
@@ -508,6 +556,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_dispatch),
+	    cmocka_unit_test(test_verbs),
 	    cmocka_unit_test(test_register),
 	    cmocka_unit_test(test_tables),
 	    cmocka_unit_test(test_files),

@@ -93,12 +93,21 @@ is_planned(const sim_call *c, farcall_call *call)
 	return strcmp(farcall_call_status_message(call), text) == 0;
 }
 
+/* A server that stops says so to calls whose lines have not heard of it yet: tried again once, they
+ * may meet it once more. */
+static bool
+says_stopped(const sim_call *c)
+{
+	return c->call != NULL &&
+	    strstr(farcall_call_error(c->call), "the server has stopped") != NULL;
+}
+
 static void
 check_unavailable(const sim_call *c)
 {
 	const sim *w = c->world;
 
-	if (!c->wait_for_ready)
+	if (!c->wait_for_ready || says_stopped(c))
 		return;
 	if (w->net.trouble[c->server] == c->trouble && !sim_server_drains(w, c->server) &&
 	    !sim_net_is_sick(&w->net, c->server))
@@ -115,7 +124,7 @@ check_failure(const sim_call *c)
 
 	switch (c->code) {
 	case FARCALL_CANCELLED:
-		if (!c->ended_by_us)
+		if (!c->ended_by_us && !c->child)
 			wrong(c, "but nobody cancelled it");
 		break;
 	case FARCALL_DEADLINE_EXCEEDED:
@@ -277,8 +286,9 @@ invoke(sim *w, sim_call *c)
 	c->starting = false;
 }
 
-sim_call *
-sim_call_start(sim *w, unsigned client, bool wait_for_ready, bool plain)
+/* A call without its slot's choices; NULL: there are no more of them. */
+static sim_call *
+new_call(sim *w, unsigned client)
 {
 	sim_client *of = &w->clients[client];
 	sim_call *c;
@@ -298,6 +308,16 @@ sim_call_start(sim *w, unsigned client, bool wait_for_ready, bool plain)
 	c->deadline = FC_NEVER;
 	c->trouble = w->net.trouble[c->server];
 	c->call = farcall_call_new(of->channel);
+	return c;
+}
+
+sim_call *
+sim_call_start(sim *w, unsigned client, bool wait_for_ready, bool plain)
+{
+	sim_call *c = new_call(w, client);
+
+	if (c == NULL)
+		return NULL;
 	if (!plain) {
 		choose_plan(w, c);
 		set_up(w, c);
@@ -309,6 +329,25 @@ sim_call_start(sim *w, unsigned client, bool wait_for_ready, bool plain)
 	}
 	invoke(w, c);
 	return c;
+}
+
+/* The parent's deadline is told by another clock than ours, so it must have none. */
+void
+sim_child_start(sim *w, sim_call *parent)
+{
+	sim_call *c;
+
+	if (w->ending || parent->deadline != FC_NEVER)
+		return;
+	c = new_call(w, sim_below(w, w->n_clients));
+	if (c == NULL)
+		return;
+	w->totals->children++;
+	c->child = true;
+	choose_plan(w, c);
+	set_up(w, c);
+	farcall_call_set_parent(c->call, parent->served);
+	invoke(w, c);
 }
 
 void
@@ -337,11 +376,13 @@ sim_call_free(sim *w, sim_call *c)
 void
 sim_calls_check(sim *w)
 {
-	for (unsigned i = 0; i < w->n_calls; i++) {
+	for (unsigned i = w->first_open; i < w->n_calls; i++) {
 		const sim_call *c = &w->calls[i];
 
-		if (c->done != 0)
+		if (c->done != 0) {
+			w->first_open += i == w->first_open;
 			continue;
+		}
 		if (c->ended_by_us)
 			sim_broken(w, "call %u was given up and has not ended", c->id);
 		if (w->clock.now > latest(c))

@@ -80,6 +80,7 @@ static farcall_code
 wait(sim_call *c, farcall_call *call)
 {
 	c->pending = true;
+	c->world->n_waiting++;
 	c->due = c->world->clock.now + c->plan_delay;
 	c->held = sim_odds(c->world, 6);
 	if (c->held)
@@ -135,6 +136,8 @@ serve(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 	c->served = call;
 	answer_metadata(c, call);
 	sim_act_inside(w);
+	if (sim_odds(w, 25))
+		sim_child_start(w, c);
 	return follow_plan(c, call, reply);
 }
 
@@ -150,8 +153,10 @@ complete(sim_call *c)
 
 	sim_note(w, "complete", c->id, farcall_call_cancelled(call));
 	c->pending = false;
-	if (!c->held)
+	if (!c->held) {
+		w->n_waiting--;
 		c->served = NULL;
+	}
 	switch (c->plan) {
 	case SIM_LATER_REPLY:
 		send_from_stack(c, call);
@@ -176,13 +181,14 @@ complete(sim_call *c)
 void
 sim_handlers_look(sim *w)
 {
-	for (unsigned i = 0; i < w->n_calls; i++) {
+	for (unsigned i = 0; i < w->n_calls && w->n_waiting != 0; i++) {
 		sim_call *c = &w->calls[i];
 
 		if (c->pending && c->due <= w->clock.now) {
 			complete(c);
 		} else if (c->held && !c->pending && sim_odds(w, 20)) {
 			farcall_call_free(c->served);
+			w->n_waiting--;
 			c->held = false;
 			c->served = NULL;
 		}
@@ -194,7 +200,7 @@ sim_handlers_next(const sim *w)
 {
 	uint64_t next = FC_NEVER;
 
-	for (unsigned i = 0; i < w->n_calls; i++)
+	for (unsigned i = 0; i < w->n_calls && w->n_waiting != 0; i++)
 		if (w->calls[i].pending)
 			next = FC_MIN(next, w->calls[i].due);
 	return next;

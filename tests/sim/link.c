@@ -39,8 +39,8 @@ typedef struct sim_link {
 	bool lost, told, end_told, posted, running;
 	bool hole, blocked, half; /* a fault that lasts */
 	uint64_t sent;
-	size_t used;
-	uint8_t *out;
+	size_t used, from; /* what it holds: `used` bytes at `out + from` */
+	uint8_t *out;      /* of twice the room, so that it seldom moves */
 	fc_timer timer;
 	fc_task task; /* tells that it is lost */
 	fc_error why;
@@ -124,7 +124,7 @@ lose(sim_link *l, int number)
 	if (l->lost || l->lower == NULL)
 		return;
 	l->lost = true;
-	l->used = 0;
+	l->used = l->from = 0;
 	l->net->trouble[l->server]++;
 	fc_timer_stop(l->loop, &l->timer);
 	l->lower->ops->read(l->lower, false);
@@ -218,14 +218,14 @@ forget(sim_link *l, size_t size)
 {
 	l->used -= size;
 	l->sent += size;
-	memmove(l->out, l->out + size, l->used);
+	l->from = l->used != 0 ? l->from + size : 0;
 }
 
 /* One piece goes out; false: there is nothing to do now. */
 static bool
 push(sim_link *l)
 {
-	fc_piece piece = {l->out, piece_size(l)};
+	fc_piece piece = {l->out + l->from, piece_size(l)};
 	size_t taken;
 
 	if (l->hole || l->half) {
@@ -280,6 +280,19 @@ run_timer(fc_timer *timer)
 	free_if_done(l);
 }
 
+static void
+put(sim_link *l, const uint8_t *at, size_t size)
+{
+	if (size == 0)
+		return;
+	if (l->from + l->used + size > 2 * l->room) {
+		memmove(l->out, l->out + l->from, l->used);
+		l->from = 0;
+	}
+	memcpy(l->out + l->from + l->used, at, size);
+	l->used += size;
+}
+
 static size_t
 link_write(fc_pipe *pipe, const fc_piece *pieces, size_t n)
 {
@@ -292,9 +305,7 @@ link_write(fc_pipe *pipe, const fc_piece *pieces, size_t n)
 		total += pieces[i].size;
 		if (l->lost || l->shut)
 			continue;
-		if (size != 0)
-			memcpy(l->out + l->used, pieces[i].at, size);
-		l->used += size;
+		put(l, pieces[i].at, size);
 		written += size;
 	}
 	if (l->lost || l->shut)
@@ -381,6 +392,7 @@ link_close(fc_pipe *pipe)
 
 	l->closed = true;
 	l->shut = true;
+	l->net->trouble[l->server]++;
 	if (l->lost || !l->opened || l->used == 0 || l->hole || l->blocked)
 		close_below(l);
 	else
@@ -435,7 +447,7 @@ wrap(fc_loop *loop, fc_pipe *lower, bool client, void *data)
 	static const fc_pipe_events events = {
 	    below_open, below_bytes, below_end, below_writable, below_lost};
 	static const fc_pipe_ops ops = {
-	    "sim", link_write, link_read, link_shutdown, link_close, link_peer};
+	    "sim", link_write, link_read, link_shutdown, link_close, link_peer, NULL};
 	sim_net *net = (sim_net *)data;
 	uint32_t seed = test_random_next(&net->random);
 	sim_link *l;
@@ -456,7 +468,7 @@ wrap(fc_loop *loop, fc_pipe *lower, bool client, void *data)
 	fc_error_clear(&l->why);
 	test_random_seed(&l->random, seed);
 	plan(l, client);
-	l->out = (uint8_t *)malloc(l->room);
+	l->out = (uint8_t *)malloc(2 * l->room);
 	lower->events = &events;
 	lower->owner = l;
 	fc_list_append(&net->links, &l->in_net);

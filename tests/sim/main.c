@@ -9,6 +9,7 @@
 
 #include "tests/sim/memory.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -16,8 +17,9 @@
 #include <unistd.h>
 
 #define JOBS_MOST 16
-#define ACTS 70u
+#define ACTS 50u
 #define FAILURES_MOST 3
+#define SEED_SECONDS 120 /* real ones; a universe that takes longer hangs */
 
 typedef struct options {
 	uint64_t from, count;
@@ -71,6 +73,7 @@ work(worker *self, const options *o, uint64_t first, unsigned step)
 		uint64_t hash;
 
 		self->seed = seed;
+		alarm(SEED_SECONDS);
 		hash = run_one(seed, o->acts, o->trace, &self->totals);
 		if (o->trace)
 			printf("seed %llu: hash %016llx\n", (unsigned long long)seed,
@@ -86,15 +89,17 @@ work(worker *self, const options *o, uint64_t first, unsigned step)
 	_exit(0);
 }
 
-static int
+static void
 start_worker(worker *self, const options *o, uint64_t first, unsigned step)
 {
+	int pid;
+
 	fflush(stdout);
 	fflush(stderr);
-	self->pid = fork();
-	if (self->pid == 0)
+	pid = fork();
+	if (pid == 0)
 		work(self, o, first, step);
-	return self->pid;
+	self->pid = pid;
 }
 
 /* How it went: 0 well; else the exit status or the signal. */
@@ -145,13 +150,21 @@ fewest_acts(worker *scratch, uint64_t seed, unsigned acts)
 }
 
 static void
+stop_all(const worker *workers, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (workers[i].pid > 0 && kill(workers[i].pid, SIGTERM) == 0)
+			wait_for(workers[i].pid);
+}
+
+static void
 report(worker *scratch, const options *o, uint64_t seed, int how)
 {
 	unsigned acts = o->shrink ? fewest_acts(scratch, seed, o->acts) : o->acts;
 
 	if (how > 1000)
-		fprintf(stderr, "sim: seed %llu: killed by signal %d\n", (unsigned long long)seed,
-		    how - 1000);
+		fprintf(stderr, "sim: seed %llu: %s %d\n", (unsigned long long)seed,
+		    how == 1000 + SIGALRM ? "hangs: signal" : "killed by signal", how - 1000);
 	fprintf(stderr, "sim: to see it again:  sim --seed %llu --acts %u --trace\n",
 	    (unsigned long long)seed, acts);
 }
@@ -177,12 +190,12 @@ print_totals(const sim_totals *t, uint64_t hash, double seconds)
 
 	printf("%llu seeds in %.1f s (%.0f a second), hash %016llx\n", (unsigned long long)t->seeds,
 	    seconds, (double)t->seeds / seconds, (unsigned long long)hash);
-	printf("%llu calls, %llu blocking, %llu cancelled; %llu events, %llu turns; "
+	printf("%llu calls, %llu children, %llu blocking, %llu cancelled; %llu events, %llu turns; "
 	       "%llu virtual s; at most %llu KiB\n",
-	    (unsigned long long)t->calls, (unsigned long long)t->blocking,
-	    (unsigned long long)t->cancels, (unsigned long long)t->events,
-	    (unsigned long long)t->turns, (unsigned long long)t->virtual_ms / 1000,
-	    (unsigned long long)t->peak / 1024);
+	    (unsigned long long)t->calls, (unsigned long long)t->children,
+	    (unsigned long long)t->blocking, (unsigned long long)t->cancels,
+	    (unsigned long long)t->events, (unsigned long long)t->turns,
+	    (unsigned long long)t->virtual_ms / 1000, (unsigned long long)t->peak / 1024);
 	for (int i = 0; i <= FARCALL_UNAUTHENTICATED; i++)
 		printf("%s%s %llu", i == 0 ? "" : ", ", farcall_code_name((farcall_code)i),
 		    (unsigned long long)t->codes[i]);
@@ -224,11 +237,15 @@ run_all(const options *o)
 		int how;
 
 		while ((how = wait_for(w->pid)) != 0) {
+			w->pid = 0;
 			report(all, o, w->seed, how);
-			if (++failures >= FAILURES_MOST)
+			if (++failures >= FAILURES_MOST) {
+				stop_all(workers, o->jobs);
 				return 1;
+			}
 			start_worker(w, o, w->seed + o->jobs, o->jobs);
 		}
+		w->pid = 0;
 	}
 	memset(all, 0, sizeof *all);
 	for (unsigned i = 0; i < o->jobs; i++) {

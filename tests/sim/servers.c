@@ -124,21 +124,23 @@ sim_free_inside(sim *w)
 	}
 }
 
+/* Those first that are to start: freeing others may turn the loops, and what is stopped in there
+ * has not let go of its name yet. One that is being freed still counts as draining. */
 void
 sim_servers_look(sim *w)
 {
+	for (unsigned i = 0; i < w->n_servers; i++)
+		if (w->servers[i].restart_at <= w->clock.now)
+			sim_server_start(w, i);
 	for (unsigned i = 0; i < SIM_OLD; i++) {
 		farcall_server *server = w->old[i];
 
 		if (server == NULL ||
 		    (!farcall_server_stopped(server) && (w->calm || !sim_odds(w, 2000))))
 			continue;
-		w->old[i] = NULL;
 		free_server(w, server);
+		w->old[i] = NULL;
 	}
-	for (unsigned i = 0; i < w->n_servers; i++)
-		if (w->servers[i].restart_at <= w->clock.now)
-			sim_server_start(w, i);
 }
 
 bool

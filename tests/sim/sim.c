@@ -163,16 +163,14 @@ sim_advance(sim *w, uint64_t until)
 
 		settle(w);
 		check(w);
-		sim_servers_look(w);
-		sim_handlers_look(w);
-		settle(w);
-		check(w);
 		next = next_moment(w);
 		if (next > until) {
 			w->clock.now = FC_MAX(w->clock.now, until);
 			return;
 		}
 		w->clock.now = FC_MAX(w->clock.now, next);
+		sim_servers_look(w);
+		sim_handlers_look(w);
 	}
 }
 

@@ -48,6 +48,7 @@ typedef struct sim_call {
 	farcall_call *call; /* NULL: freed */
 	uint64_t started, deadline;
 	bool wait_for_ready, metadata, synchronous;
+	bool child; /* of a call that is being served: ends with it */
 	size_t request_size, reply_size;
 	sim_plan plan;
 	farcall_code plan_code;
@@ -84,7 +85,7 @@ typedef struct sim_client {
 /* What has been seen in all, so that nobody trusts a simulator that does nothing. */
 typedef struct sim_totals {
 	uint64_t seeds, calls, events, turns, virtual_ms;
-	uint64_t codes[17];
+	uint64_t children, codes[17];
 	uint64_t faults[SIM_FAULTS];
 	uint64_t links, restarts, frees, closes, cancels, oom, jumps, blocking;
 	uint64_t peak;
@@ -107,6 +108,8 @@ struct sim {
 	sim_client clients[SIM_CLIENTS];
 	sim_call calls[SIM_CALLS];
 	unsigned n_calls;
+	unsigned first_open; /* those before it have ended */
+	unsigned n_waiting;  /* handlers to be completed, or held */
 
 	/* what kind of universe it is */
 	bool calm;      /* nothing is lost: every call without a deadline must succeed */
@@ -152,6 +155,7 @@ uint64_t sim_handlers_next(const sim *w);
 
 /* NULL: there are no more of them. `plain`: small, without a deadline, answered at once. */
 sim_call *sim_call_start(sim *w, unsigned client, bool wait_for_ready, bool plain);
+void sim_child_start(sim *w, sim_call *parent);
 void sim_call_cancel(sim *w, sim_call *c);
 void sim_call_free(sim *w, sim_call *c);
 void sim_client_open(sim *w, unsigned i);

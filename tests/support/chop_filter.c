@@ -442,7 +442,7 @@ wrap(fc_loop *loop, fc_pipe *lower, bool client, void *data)
 	static const fc_pipe_events events = {
 	    below_open, below_bytes, below_end, below_writable, below_lost};
 	static const fc_pipe_ops ops = {
-	    "chop", chop_write, chop_read, chop_shutdown, chop_close, chop_peer};
+	    "chop", chop_write, chop_read, chop_shutdown, chop_close, chop_peer, NULL};
 	chop *c = (chop *)fc_calloc(1, sizeof *c);
 
 	(void)data;

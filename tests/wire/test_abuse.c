@@ -68,6 +68,46 @@ SERVER(rapid_reset)
 }
 
 static void
+call_and_answer(wire *w, uint32_t id)
+{
+	wire_call(w, id, true);
+	wire_tail(w, id, FARCALL_OK, "");
+	wire_release(w, id);
+	w->streams[id / 2] = NULL;
+}
+
+/* No time passes: each call that is answered pays for one that is cancelled, and no more than was
+ * spent comes back. */
+static void
+answers_pay_for_resets_(wire *w)
+{
+	uint32_t id = 1;
+
+	w->quiet = true;
+	w->hook = release_aborted;
+	wire_greeting(w);
+	for (int i = 0; i < 10; i++, id += 2)
+		call_and_answer(w, id);
+	for (unsigned i = 0; i < FC_H2_RESETS_BURST; i++, id += 2)
+		call_and_reset(w, id);
+	assert_false(wire_is_dead(w));
+	for (int i = 0; i < 500; i++, id += 4) {
+		call_and_answer(w, id);
+		call_and_reset(w, id + 2);
+		assert_false(wire_is_dead(w));
+	}
+	call_and_reset(w, id);
+	calm_down(w, "too many streams were reset");
+}
+
+static void
+answers_pay_for_resets(void **state)
+{
+	(void)state;
+	wire_run(answers_pay_for_resets_, false);
+}
+
+static void
 rapid_reset_of_held_calls_(wire *w)
 {
 	w->config.max_streams = 10;
@@ -500,6 +540,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    clean_test(rapid_reset),
+	    clean_test(answers_pay_for_resets),
 	    clean_test(rapid_reset_of_held_calls),
 	    clean_test(made_you_reset),
 	    clean_test(refused_streams),

@@ -64,6 +64,9 @@ add_method(fc_table *table, const fc_service *service, const fc_method *method)
 	size_t i;
 
 	add(table, method->stub, "method", method->full_name, &method->place);
+	/* Delete and Delete_: a member has no other's name though the functions differ. */
+	add(table, fc_say(run, "%s.%s", service->prefix, method->member), "method",
+	    method->full_name, &method->place);
 	add(table, fc_say(run, "%s__%s", service->protobuf_c, fc_c_lower(run, method->name)),
 	    "method", method->full_name, &method->place);
 	for (i = 0; i < fc_n_steps; i++) {

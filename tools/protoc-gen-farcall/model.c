@@ -241,11 +241,13 @@ model_method(fc_run *run, const fc_service *service, const fc_method_proto *prot
 	const int32_t path[] = {FIELD_SERVICE, service->place.path[1], FIELD_METHOD, index};
 	bool client = proto->has_client_streaming && proto->client_streaming;
 	bool server = proto->has_server_streaming && proto->server_streaming;
+	const char *folded;
 
 	method->name = checked_name(proto->name, "method", file);
 	method->full_name = fc_say(run, "%s.%s", service->full_name, method->name);
-	method->member = fc_fold(run, method->name);
-	method->stub = fc_say(run, "%s_%s", service->prefix, method->member);
+	folded = fc_fold(run, method->name);
+	method->member = fc_member(run, folded);
+	method->stub = fc_say(run, "%s_%s", service->prefix, folded);
 	method->shape = client ? (server ? FARCALL_BIDI_STREAM : FARCALL_CLIENT_STREAM)
 	                       : (server ? FARCALL_SERVER_STREAM : FARCALL_UNARY);
 	method->flags = flags_of(proto->options);

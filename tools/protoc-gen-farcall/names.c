@@ -17,6 +17,7 @@ static const char *const c_words[] = {"alignas", "alignof", "asm", "auto", "bool
     "switch", "thread_local", "true", "typedef", "typeof", "typeof_unqual", "union", "unsigned",
     "void", "volatile", "while"};
 
+/* C++ alone: C is free to use them, and so is a member with '_' behind. */
 static const char *const cpp_words[] = {"and", "and_eq", "bitand", "bitor", "catch", "char16_t",
     "char32_t", "char8_t", "class", "co_await", "co_return", "co_yield", "compl", "concept",
     "const_cast", "consteval", "constinit", "decltype", "delete", "dynamic_cast", "explicit",
@@ -176,6 +177,13 @@ char *
 fc_fold(fc_run *run, const char *name)
 {
 	return spell(run, name, FC_PREFIX);
+}
+
+char *
+fc_member(fc_run *run, const char *folded)
+{
+	return fc_say(
+	    run, "%s%s", folded, is_among(folded, cpp_words, FC_COUNT(cpp_words)) ? "_" : "");
 }
 
 char *

@@ -42,7 +42,7 @@ typedef struct fc_place {
 typedef struct fc_method {
 	const char *name;                         /* "SayHello" */
 	const char *full_name;                    /* "demo.Greeter.SayHello" */
-	const char *member;                       /* "say_hello" */
+	const char *member;                       /* "say_hello"; "delete_" of Delete */
 	const char *stub;                         /* "demo_greeter_say_hello" */
 	const char *request, *request_descriptor; /* "Demo__HelloRequest", "demo__hello_…" */
 	const char *reply, *reply_descriptor;
@@ -121,10 +121,11 @@ const char *fc_guard(
     const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size);
 
 /* names.c */
-bool fc_is_name(const char *name, size_t size); /* [A-Za-z_][A-Za-z0-9_]* */
-bool fc_is_dotted_name(const char *name);       /* names joined by dots */
-const char *fc_word_owner(const char *word);    /* "a keyword of C++"; NULL: free to use */
-char *fc_fold(fc_run *run, const char *name);   /* "SayHello" to "say_hello" */
+bool fc_is_name(const char *name, size_t size);   /* [A-Za-z_][A-Za-z0-9_]* */
+bool fc_is_dotted_name(const char *name);         /* names joined by dots */
+const char *fc_word_owner(const char *word);      /* "a keyword of C++"; NULL: free to use */
+char *fc_fold(fc_run *run, const char *name);     /* "SayHello" to "say_hello" */
+char *fc_member(fc_run *run, const char *folded); /* "delete" to "delete_": a keyword of C++ */
 char *fc_c_full_name(fc_run *run, const fc_file *file, const char *full_name);
 char *fc_c_type(fc_run *run, const char *name);   /* "demo.HelloReply" to "Demo__HelloReply" */
 char *fc_c_lower(fc_run *run, const char *name);  /* … to "demo__hello_reply" */

@@ -22,6 +22,7 @@ const fc_engine_ops fc_h2_engine = {
     .open_stream = fc_grpc_open,
     .can_open = fc_grpc_can_open,
     .refusal = fc_grpc_refusal,
+    .used_up = fc_grpc_used_up,
     .send_head = fc_grpc_send_head,
     .send_message = fc_grpc_send_message,
     .half_close = fc_grpc_half_close,

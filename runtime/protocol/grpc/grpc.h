@@ -118,6 +118,7 @@ fc_grpc_may_frame(const fc_h2 *c, const fc_h2_stream *s)
 fc_stream *fc_grpc_open(fc_engine *c, const fc_request *request, void *user);
 uint32_t fc_grpc_can_open(const fc_engine *c);
 bool fc_grpc_refusal(const fc_engine *c, fc_error *why);
+bool fc_grpc_used_up(const fc_engine *c);
 fc_send fc_grpc_send_head(fc_engine *c, fc_stream *stream, size_t n, const fc_pair *metadata);
 fc_send fc_grpc_send_message(fc_engine *c, fc_stream *stream, const fc_payload *payload, bool last);
 fc_send fc_grpc_half_close(fc_engine *c, fc_stream *stream);

@@ -92,13 +92,19 @@ fc_grpc_half_close(fc_engine *c, fc_stream *stream)
 
 /* ---- a client's streams ---- */
 
+bool
+fc_grpc_used_up(const fc_engine *c)
+{
+	return !c->config.client || c->dead || c->going_away || c->drain != FC_DRAIN_NO ||
+	    (c->tasks & FC_TASK_FAIL) != 0 || c->next_out > FC_H2_ID_MOST;
+}
+
 uint32_t
 fc_grpc_can_open(const fc_engine *c)
 {
 	uint32_t numbers;
 
-	if (!c->config.client || c->dead || c->going_away || c->drain != FC_DRAIN_NO ||
-	    (c->tasks & FC_TASK_FAIL) != 0 || c->next_out > FC_H2_ID_MOST)
+	if (fc_grpc_used_up(c))
 		return 0;
 	numbers = (FC_H2_ID_MOST - c->next_out) / 2 + 1;
 	return c->open >= c->peer_streams ? 0 : FC_MIN(c->peer_streams - c->open, numbers);
