@@ -69,7 +69,7 @@ fc_channel_failure(farcall_channel *channel, fc_error *error)
 	return error->code;
 }
 
-/* Of set-up; else of the last wait_ready. */
+/* Of set-up; else of the last wait_ready, which may end in another thread at this moment. */
 static const fc_error *
 shown(const farcall_channel *channel)
 {
@@ -78,16 +78,39 @@ shown(const farcall_channel *channel)
 	return &channel->ready_error;
 }
 
+static void
+copy_shown(const farcall_channel *channel, farcall_code *code, farcall_cause *cause)
+{
+	fc_mutex *lock = channel->nil ? NULL : (fc_mutex *)(uintptr_t)&channel->lock;
+
+	if (lock != NULL)
+		fc_lock(lock);
+	*code = shown(channel)->code;
+	*cause = shown(channel)->cause;
+	if (lock != NULL)
+		fc_unlock(lock);
+}
+
 farcall_code
 farcall_channel_code(const farcall_channel *channel)
 {
-	return channel != NULL ? shown(channel)->code : FARCALL_FAILED_PRECONDITION;
+	farcall_code code = FARCALL_FAILED_PRECONDITION;
+	farcall_cause cause;
+
+	if (channel != NULL)
+		copy_shown(channel, &code, &cause);
+	return code;
 }
 
 farcall_cause
 farcall_channel_cause(const farcall_channel *channel)
 {
-	return channel != NULL ? shown(channel)->cause : FARCALL_CAUSE_NONE;
+	farcall_cause cause = FARCALL_CAUSE_NONE;
+	farcall_code code;
+
+	if (channel != NULL)
+		copy_shown(channel, &code, &cause);
+	return cause;
 }
 
 const char *

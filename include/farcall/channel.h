@@ -76,6 +76,8 @@ FARCALL_API void farcall_channel_close(farcall_channel *channel);
 
 FARCALL_API farcall_code farcall_channel_code(const farcall_channel *channel);
 FARCALL_API farcall_cause farcall_channel_cause(const farcall_channel *channel);
+/* Of set-up, or of the last wait_ready: then it is good until the next one ends. Where several
+ * threads wait, the code that each is given says more. */
 FARCALL_API const char *farcall_channel_error(const farcall_channel *channel);
 
 /* ---- protoc-c's own functions ---- */

@@ -489,8 +489,9 @@ static int
 rounds(int usual)
 {
 	const char *text = getenv("FARCALL_TEST_ROUNDS");
+	int n = usual * (text != NULL ? atoi(text) : 1);
 
-	return text != NULL ? atoi(text) : usual;
+	return n < 1000 ? n : 1000;
 }
 
 typedef struct program {

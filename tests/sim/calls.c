@@ -307,6 +307,8 @@ new_call(sim *w, unsigned client)
 	c->started = w->clock.now;
 	c->deadline = FC_NEVER;
 	c->trouble = w->net.trouble[c->server];
+	if (sim_server_drains(w, c->server))
+		c->trouble--; /* it may go to the one that stops, and the news may come late */
 	c->call = farcall_call_new(of->channel);
 	return c;
 }
