@@ -232,6 +232,7 @@ run_thread(void *data)
 	channel->has_thread = false;
 	fc_unlock(&channel->lock);
 	fc_channel_drop(channel);
+	fc_thread_left();
 }
 
 /* Locked. */
@@ -340,6 +341,8 @@ fc_drive_close(farcall_channel *channel)
 
 	fc_lock(&channel->lock);
 	channel->closed = true;
+	if (channel->has_thread)
+		fc_thread_leaving();
 	if (channel->loop != NULL && !channel->lent) {
 		channel->close_task.run = on_close;
 		fc_channel_hold(channel);

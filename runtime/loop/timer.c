@@ -108,12 +108,13 @@ fc_timer_start(fc_loop *loop, fc_timer *timer, uint64_t due)
 void
 fc_timer_stop(fc_loop *loop, fc_timer *timer)
 {
-	fc_heap *heap = &loop->timers;
 	size_t at = timer->at;
+	fc_heap *heap;
 	fc_timer *last;
 
 	if (at == 0)
-		return;
+		return; /* there may be no loop any more */
+	heap = &loop->timers;
 	timer->at = 0;
 	last = heap->slots[heap->count--];
 	if (last != timer)
