@@ -60,6 +60,7 @@ send_request(fc_line *line, fc_client_call *call)
 		    fc_cause_text(FARCALL_CAUSE_CONNECTION_LOST));
 		break;
 	case FC_SEND_NO_MEMORY:
+	case FC_SEND_TOO_LARGE: /* a message never is */
 		fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
 		break;
@@ -90,6 +91,25 @@ time_left(const fc_client_call *call)
 	return deadline > now ? coarse(deadline - now) : 0;
 }
 
+/* The line stands; only this call could not begin. It is not tried again: it would not fit there
+ * either. */
+static void
+fail_to_open(fc_line *line, fc_client_call *call)
+{
+	const fc_engine_ops *ops = line->conn.ops;
+	char text[FC_ERROR_TEXT + 32];
+	fc_error why;
+
+	fc_error_clear(&why);
+	if (ops->refusal == NULL || !ops->refusal(line->conn.engine, &why)) {
+		fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
+		    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
+		return;
+	}
+	snprintf(text, sizeof text, "request metadata: %s", why.text);
+	fc_call_end_with(call, why.code, why.cause, text);
+}
+
 bool
 fc_attempt_open(fc_line *line, fc_client_call *call)
 {
@@ -110,8 +130,7 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 		return false;
 	}
 	if (call->stream == NULL) {
-		fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
-		    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
+		fail_to_open(line, call);
 		return true;
 	}
 	use_line(call, line);

@@ -201,6 +201,12 @@ let_go(farcall_call *base)
 		cancel(base);
 }
 
+static bool
+ended(const farcall_call *base)
+{
+	return atomic_load(&((const fc_client_call *)base)->phase) == FC_CALL_DONE;
+}
+
 static const char *
 peer(const farcall_call *base)
 {
@@ -229,6 +235,7 @@ const fc_call_ops fc_client_call_ops = {
     .cancel = cancel,
     .let_go = let_go,
     .destroy = fc_call_destroy,
+    .ended = ended,
     .peer = peer,
     .peer_ids = peer_ids,
 };

@@ -248,7 +248,7 @@ void
 farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes)
 {
 	if (in_setup(channel, "set max metadata") &&
-	    in_range(channel, "max metadata", bytes, 1024, 1u << 20))
+	    in_range(channel, "max metadata", bytes, 1024, 1u << 16))
 		channel->config.max_metadata = bytes;
 }
 

@@ -150,6 +150,9 @@ drive_lent(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	if (fc_loop_inside(channel->loop))
 		return refuse_inside(error);
 	look_around(channel);
+	code = need_loop(channel, error); /* a callback may have closed it */
+	if (code != FARCALL_OK)
+		return code;
 	fc_waiter_begin(waiter);
 	turn_until_done(channel, waiter);
 	if (channel->loop != NULL)
@@ -229,6 +232,7 @@ run_thread(void *data)
 	channel->has_thread = false;
 	fc_unlock(&channel->lock);
 	fc_channel_drop(channel);
+	fc_thread_left();
 }
 
 /* Locked. */
@@ -337,6 +341,8 @@ fc_drive_close(farcall_channel *channel)
 
 	fc_lock(&channel->lock);
 	channel->closed = true;
+	if (channel->has_thread)
+		fc_thread_leaving();
 	if (channel->loop != NULL && !channel->lent) {
 		channel->close_task.run = on_close;
 		fc_channel_hold(channel);

@@ -256,6 +256,7 @@ uint64_t fc_call_clock(void);
 extern const fc_waiter_ops fc_call_waiter_ops;
 
 /* invoke.c: opened; what failed before takes the same way. `request` NULL: it has failed. */
+farcall_code fc_call_used_twice(farcall_call *base, int phase); /* its phase: OPEN or DONE */
 void fc_call_start_async(fc_client_call *call, const ProtobufCMessage *request);
 
 /* calls.c: call objects */

@@ -125,6 +125,19 @@ check_arguments(farcall_call *call, const ProtobufCMessage *request)
 		fc_call_misuse(call, "the request is a message of another type");
 }
 
+/* While the call is under way its outcome is not ours to write. */
+farcall_code
+fc_call_used_twice(farcall_call *base, int phase)
+{
+	if (phase == FC_CALL_DONE && base->code != FARCALL_OK)
+		return base->code;
+	if (phase == FC_CALL_DONE)
+		return fc_call_misuse(base, "a call is used once");
+	fc_log(FARCALL_LOG_ERROR, "%s: misuse: a call is used once",
+	    base->method != NULL ? base->method->path : "call");
+	return FARCALL_FAILED_PRECONDITION;
+}
+
 /* The call, opened; NULL: it cannot be. *code says what to answer then. */
 static fc_client_call *
 open_call(farcall_call *base, const farcall_method *method, const ProtobufCMessage *request,
@@ -145,8 +158,7 @@ open_call(farcall_call *base, const farcall_method *method, const ProtobufCMessa
 		return NULL;
 	}
 	if (!atomic_compare_exchange_strong(&call->phase, &idle, FC_CALL_OPEN)) {
-		fc_log(FARCALL_LOG_ERROR, "%s: misuse: a call is used once", method->path);
-		*code = FARCALL_FAILED_PRECONDITION;
+		*code = fc_call_used_twice(base, idle);
 		return NULL;
 	}
 	base->started = true;

@@ -19,14 +19,14 @@ pick(farcall_channel *channel)
 	return line != NULL && line->conn.state == FC_CONN_OPEN && !line->full ? line : NULL;
 }
 
-/* false: it must wait. A line that has no stream to give though none is in use has used up its
- * numbers: the next one is made. */
+/* false: it must wait: for a stream, however few the server allows, or for the next line, which is
+ * made when this one has used up its numbers. */
 static bool
 give(farcall_channel *channel, fc_line *line, fc_client_call *call)
 {
 	if (fc_attempt_open(line, call))
 		return true;
-	if (fc_list_empty(&line->calls)) {
+	if (line->conn.ops->used_up(line->conn.engine)) {
 		fc_line_retire(line);
 		fc_subchannel_lost(channel, line, NULL);
 	}

@@ -4,8 +4,6 @@
  */
 #include "client/internal.h"
 
-#include "runtime/base/log.h"
-
 static const char text[] = "streams are not part of this version";
 
 /* The call, opened to be refused; NULL: it is no client's call, or was used before. */
@@ -26,10 +24,7 @@ refuse(farcall_call *base, farcall_code *code)
 		return NULL;
 	}
 	if (!atomic_compare_exchange_strong(&call->phase, &idle, FC_CALL_OPEN)) {
-		fc_log(FARCALL_LOG_ERROR, "misuse: a call is used once");
-		*code = FARCALL_FAILED_PRECONDITION;
-		if (idle == FC_CALL_DONE && base->code != FARCALL_OK)
-			*code = base->code;
+		*code = fc_call_used_twice(base, idle);
 		return NULL;
 	}
 	base->started = true;

@@ -10,6 +10,8 @@
  */
 #include "client/internal.h"
 
+#include "runtime/base/alloc.h"
+#include "runtime/transport/cause.h"
 #include "runtime/transport/sock.h"
 
 #include <stdio.h>
@@ -62,7 +64,7 @@ fc_subchannel_note(farcall_channel *channel, const fc_error *error)
 	const char *reason = "connection lost";
 
 	if (error != NULL && error->code != FARCALL_OK)
-		reason = reason_of(error);
+		reason = fc_reason_behind(reason_of(error), channel->address.text);
 	if (error != NULL && error->cause == FARCALL_CAUSE_OUT_OF_MEMORY)
 		code = FARCALL_RESOURCE_EXHAUSTED;
 	snprintf(sub->reason, sizeof sub->reason, "%s", reason);

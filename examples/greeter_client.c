@@ -15,7 +15,7 @@ main(int argc, char **argv)
 	farcall_call *call;
 	farcall_code rc;
 
-	if (argc != 2 && argc != 3) {
+	if ((argc != 2 && argc != 3) || argv[1][0] == '-') {
 		fprintf(stderr, "usage: greeter-client TARGET [NAME]\n");
 		return 2;
 	}

@@ -1,6 +1,6 @@
 /*
  * greeter-server ADDRESS [--publish REGISTRY]: the preparation flow with everything in it:
- * register, bind (port 0 is fine: the real address is printed), publish, listen, stop by a signal.
+ * register, bind (port 0 is fine: the real address is printed), publish, start, stop by a signal.
  */
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +27,7 @@ main(int argc, char **argv)
 	const char *address;
 	farcall_code rc;
 
-	if (argc != 2 && registry == NULL) {
+	if ((argc != 2 && registry == NULL) || argv[1][0] == '-') {
 		fprintf(stderr, "usage: greeter-server ADDRESS [--publish REGISTRY]\n");
 		return 2;
 	}
@@ -37,10 +37,13 @@ main(int argc, char **argv)
 	endpoint = farcall_server_bind(server, argv[1]);
 	if (registry != NULL)
 		farcall_server_publish(server, registry);
-	for (size_t i = 0; (address = farcall_endpoint_address(endpoint, i)) != NULL; i++)
-		printf("listening on %s\n", address);
-	fflush(stdout);
-	if ((rc = farcall_server_listen(server)))
+	if ((rc = farcall_server_start(server)) == FARCALL_OK) {
+		for (size_t i = 0; (address = farcall_endpoint_address(endpoint, i)) != NULL; i++)
+			printf("listening on %s\n", address);
+		fflush(stdout);
+		rc = farcall_server_wait(server);
+	}
+	if (rc)
 		fprintf(stderr, "greeter-server: %s\n", farcall_server_error(server));
 	farcall_server_free(server);
 	return rc != FARCALL_OK;

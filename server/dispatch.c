@@ -309,6 +309,24 @@ done(fc_work *work, bool ran)
 	}
 }
 
+/* A call counts from here on, so that nobody takes the room of others by requests that he never
+ * ends: these cost their own connection's streams alone. */
+static bool
+count_in(fc_server_call *call)
+{
+	farcall_server *server = call->conn->server;
+	const char *why = overloaded(server, call->service);
+
+	if (FARCALL_UNLIKELY(why != NULL)) {
+		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, why);
+		return false;
+	}
+	call->counted = true;
+	server->n_calls++;
+	call->service->n_calls++;
+	return true;
+}
+
 void
 fc_dispatch_half_close(void *owner, fc_stream *stream)
 {
@@ -319,6 +337,8 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 		    "no request message in a unary call");
 		return;
 	}
+	if (!count_in(call))
+		return;
 	call->half_closed = true;
 	call->work.run = run;
 	call->work.done = done;

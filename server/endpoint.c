@@ -6,6 +6,7 @@
 #include "server/internal.h"
 
 #include "runtime/base/alloc.h"
+#include "runtime/transport/cause.h"
 
 #include <string.h>
 
@@ -32,7 +33,15 @@ endpoint_new(farcall_server *server, const char *address, fc_error *error)
 static void
 fail_bind(farcall_server *server, const char *address, const fc_error *error)
 {
-	fc_fail(&server->error, error->code, error->cause, "bind %s: %s", address, error->text);
+	char name[FC_ADDRESS_QUOTE];
+
+	if (address == NULL) {
+		fc_fail(&server->error, error->code, error->cause, "bind: %s", error->text);
+		return;
+	}
+	fc_address_quote(name, address);
+	fc_fail(&server->error, error->code, error->cause, "bind %s: %s", name,
+	    fc_reason_behind(error->text, address));
 }
 
 farcall_endpoint *
@@ -58,7 +67,7 @@ farcall_server_bind(farcall_server *server, const char *address)
 		fc_address_fini(&parsed);
 	}
 	if (endpoint == NULL || endpoint->listener == NULL) {
-		fail_bind(server, address != NULL ? address : "(null)", &error);
+		fail_bind(server, address, &error);
 		if (endpoint != NULL)
 			fc_endpoint_free(endpoint);
 		return &fc_nil_endpoint;

@@ -131,8 +131,11 @@ struct farcall_server {
 	_Atomic(fc_loop *) running;  /* where a stop is posted */
 	fc_task stop;
 
+	atomic_bool is_late; /* `late` is set, and stays */
+
 	/* under `lock` */
 	fc_mutex lock;
+	fc_error late; /* a step of set-up that came when the server ran */
 	fc_cond stopped;
 	bool closed; /* nothing may be posted to the loop any more */
 	bool over;   /* and every handler has returned */
@@ -172,6 +175,7 @@ typedef struct fc_server_call {
 	ProtobufCMessage *request;
 	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
 	bool half_closed;
+	bool counted; /* among the calls of server and service: its request is whole */
 
 	/* the handler, then the loop's owner */
 	farcall_code code; /* what it returned */

@@ -15,6 +15,7 @@
 farcall_code
 farcall_server_publish(farcall_server *server, const char *registry)
 {
+	char name[FC_ADDRESS_QUOTE];
 	fc_registry *entry = NULL;
 	fc_address parsed;
 	fc_error error;
@@ -22,7 +23,10 @@ farcall_server_publish(farcall_server *server, const char *registry)
 	if (!fc_server_in_setup(server, "publish"))
 		return farcall_server_code(server);
 	fc_error_clear(&error);
-	if (fc_address_parse(&parsed, registry != NULL ? registry : "", &error) == FARCALL_OK) {
+	if (registry == NULL)
+		return fc_fail(&server->error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
+		    "publish: the registry is NULL");
+	if (fc_address_parse(&parsed, registry, &error) == FARCALL_OK) {
 		size_t size = parsed.scheme == FC_SCHEME_FILE ? strlen(parsed.path) : 0;
 
 		if (parsed.scheme != FC_SCHEME_FILE)
@@ -34,9 +38,11 @@ farcall_server_publish(farcall_server *server, const char *registry)
 			memcpy(entry->dir, parsed.path, size + 1);
 		fc_address_fini(&parsed);
 	}
-	if (entry == NULL)
-		return fc_fail(&server->error, error.code, error.cause, "publish %s: %s",
-		    registry != NULL ? registry : "(null)", error.text);
+	if (entry == NULL) {
+		fc_address_quote(name, registry);
+		return fc_fail(
+		    &server->error, error.code, error.cause, "publish %s: %s", name, error.text);
+	}
 	fc_list_append(&server->registries, &entry->in_server);
 	return FARCALL_OK;
 }

@@ -91,15 +91,13 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->work.kind = route->kind;
 	call->request = call->reply = NULL;
 	call->shared = NULL;
-	call->half_closed = false;
+	call->half_closed = call->counted = false;
 	call->code = FARCALL_OK;
 	call->skipped = call->postponed = false;
 	call->unsent = 0;
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;
 	call->packed = NULL;
-	server->n_calls++;
-	service->n_calls++;
 	return call;
 }
 
@@ -138,8 +136,10 @@ void
 fc_reply_finish(fc_server_call *call)
 {
 	fc_call_end_children(&call->call);
-	call->conn->server->n_calls--;
-	call->service->n_calls--;
+	if (call->counted) {
+		call->conn->server->n_calls--;
+		call->service->n_calls--;
+	}
 	fc_call_drop(&call->call);
 }
 
@@ -157,10 +157,38 @@ fc_reply_lost(fc_server_call *call)
 
 /* ---- answers ---- */
 
+/* The peer would not take what was to be sent: it is told so, with the sizes if these fit. */
+static void
+refuse(fc_conn *conn, fc_stream *stream, const char *what)
+{
+	fc_tail tail = {.code = FARCALL_RESOURCE_EXHAUSTED};
+	char text[FC_ERROR_TEXT + 32];
+	fc_error why;
+	fc_send sent;
+
+	fc_error_clear(&why);
+	if (conn->ops->refusal != NULL)
+		conn->ops->refusal(conn->engine, &why);
+	snprintf(text, sizeof text, "%s: %s", what, why.text);
+	tail.message.at = text;
+	tail.message.size = strlen(text);
+	sent = conn->ops->send_tail(conn->engine, stream, &tail);
+	if (sent == FC_SEND_TOO_LARGE) {
+		tail.message.size = 0;
+		sent = conn->ops->send_tail(conn->engine, stream, &tail);
+	}
+	if (sent == FC_SEND_NO_MEMORY)
+		conn->ops->abort(conn->engine, stream, FARCALL_RESOURCE_EXHAUSTED);
+}
+
 void
 fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail)
 {
-	if (conn->ops->send_tail(conn->engine, stream, tail) == FC_SEND_NO_MEMORY)
+	fc_send sent = conn->ops->send_tail(conn->engine, stream, tail);
+
+	if (sent == FC_SEND_TOO_LARGE)
+		refuse(conn, stream, "response trailers");
+	else if (sent == FC_SEND_NO_MEMORY)
 		conn->ops->abort(conn->engine, stream, FARCALL_RESOURCE_EXHAUSTED);
 }
 
@@ -177,6 +205,17 @@ fc_reply_end(fc_server_call *call, farcall_code code, const char *text)
 	fc_reply_lost(call);
 }
 
+static fc_send
+send_head(fc_server_call *call)
+{
+	fc_conn *conn = &call->conn->conn;
+
+	if (call->call.head.n == 0)
+		return FC_SEND_OK;
+	return conn->ops->send_head(
+	    conn->engine, call->stream, call->call.head.n, call->call.head.at);
+}
+
 static void
 send_failure(fc_server_call *call, farcall_code code, const char *text)
 {
@@ -186,10 +225,10 @@ send_failure(fc_server_call *call, farcall_code code, const char *text)
 	    .metadata = call->call.tail.at};
 	fc_conn *conn = &call->conn->conn;
 
-	if (call->call.head.n != 0)
-		conn->ops->send_head(
-		    conn->engine, call->stream, call->call.head.n, call->call.head.at);
-	fc_server_send_tail(conn, call->stream, &tail);
+	if (send_head(call) == FC_SEND_TOO_LARGE)
+		refuse(conn, call->stream, "response metadata");
+	else
+		fc_server_send_tail(conn, call->stream, &tail);
 }
 
 void
@@ -212,6 +251,7 @@ send_success(fc_server_call *call)
 	    .code = FARCALL_OK, .n_metadata = call->call.tail.n, .metadata = call->call.tail.at};
 	fc_conn *conn = &call->conn->conn;
 	fc_payload payload;
+	fc_send head;
 	char text[80];
 
 	if (call->packed != NULL) {
@@ -227,9 +267,10 @@ send_success(fc_server_call *call)
 		send_failure(call, FARCALL_INTERNAL, text);
 		return;
 	}
-	if ((call->call.head.n != 0 &&
-	        conn->ops->send_head(conn->engine, call->stream, call->call.head.n,
-	            call->call.head.at) == FC_SEND_NO_MEMORY) ||
+	head = send_head(call);
+	if (head == FC_SEND_TOO_LARGE)
+		refuse(conn, call->stream, "response metadata");
+	else if (head == FC_SEND_NO_MEMORY ||
 	    conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
 	        FC_SEND_NO_MEMORY)
 		send_failure(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the reply");

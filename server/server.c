@@ -24,6 +24,23 @@ fc_server_fail(farcall_server *server, const fc_error *error)
 	return server->error.code;
 }
 
+/* Beside `error`, which is the loop's owner's to read while the server runs. One that has stopped
+ * keeps its outcome. */
+static farcall_code
+fail_late(farcall_server *server, const char *step)
+{
+	fc_log(FARCALL_LOG_ERROR, "%s: the server has started already", step);
+	if (atomic_load(&server->state) == FC_SERVER_STOPPED)
+		return FARCALL_FAILED_PRECONDITION;
+	fc_lock(&server->lock);
+	if (!atomic_load(&server->is_late))
+		fc_fail(&server->late, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
+		    "%s: the server has started already", step);
+	atomic_store(&server->is_late, true);
+	fc_unlock(&server->lock);
+	return FARCALL_FAILED_PRECONDITION;
+}
+
 bool
 fc_server_in_setup(farcall_server *server, const char *step)
 {
@@ -31,7 +48,7 @@ fc_server_in_setup(farcall_server *server, const char *step)
 		return false;
 	if (atomic_load(&server->state) == FC_SERVER_SETUP)
 		return true;
-	fc_log(FARCALL_LOG_ERROR, "%s: the server has started already", step);
+	fail_late(server, step);
 	return false;
 }
 
@@ -41,7 +58,10 @@ set_size(farcall_server *server, size_t *setting, const char *name, size_t value
 {
 	if (!fc_server_in_setup(server, name))
 		return;
-	if (value < least || value > most)
+	if (value < least && most == SIZE_MAX)
+		fc_fail(&server->error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
+		    "%s: %zu is not at least %zu", name, value, least);
+	else if (value < least || value > most)
 		fc_fail(&server->error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
 		    "%s: %zu is not within %zu and %zu", name, value, least, most);
 	else
@@ -73,7 +93,7 @@ void
 farcall_server_set_max_metadata(farcall_server *server, size_t bytes)
 {
 	if (server != NULL)
-		set_size(server, &server->max_metadata, "max metadata", bytes, 1024, 1 << 20);
+		set_size(server, &server->max_metadata, "max metadata", bytes, 1024, 1 << 16);
 }
 
 void
@@ -134,17 +154,26 @@ farcall_server_set_loop(farcall_server *server, farcall_loop *loop)
 	server->lent = true;
 }
 
+static const fc_error *
+shown(const farcall_server *server)
+{
+	if (server->error.code == FARCALL_OK && atomic_load(&server->is_late))
+		return &server->late;
+	return &server->error;
+}
+
 farcall_code
 farcall_server_code(const farcall_server *server)
 {
-	return server != NULL ? server->error.code : FARCALL_FAILED_PRECONDITION;
+	return server != NULL ? shown(server)->code : FARCALL_FAILED_PRECONDITION;
 }
 
 farcall_cause
 farcall_server_cause(const farcall_server *server)
 {
-	return server != NULL && server->error.code != FARCALL_OK ? server->error.cause
-	                                                          : FARCALL_CAUSE_NONE;
+	if (server == NULL || shown(server)->code == FARCALL_OK)
+		return FARCALL_CAUSE_NONE;
+	return shown(server)->cause;
 }
 
 const char *
@@ -152,7 +181,7 @@ farcall_server_error(const farcall_server *server)
 {
 	if (server == NULL)
 		return "the server is NULL";
-	return server->error.code != FARCALL_OK ? server->error.text : "";
+	return shown(server)->code != FARCALL_OK ? shown(server)->text : "";
 }
 
 /* ---- life ---- */
@@ -174,6 +203,7 @@ farcall_server_new(void)
 		return &nil_server;
 	}
 	fc_refs_init(&server->refs);
+	atomic_init(&server->is_late, false);
 	server->max_connections = 10000;
 	server->max_calls = 10000;
 	server->max_message = 4u << 20;
@@ -350,8 +380,7 @@ begin(farcall_server *server)
 		return server->error.code;
 	fc_error_clear(&error);
 	if (atomic_load(&server->state) != FC_SERVER_SETUP)
-		return fc_fail(&server->error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
-		    "start: the server has started already");
+		return fail_late(server, "start");
 	if (server->loop == NULL)
 		server->loop = fc_loop_open(NULL, &error);
 	if (server->loop == NULL || fc_endpoints_check(server, &error) != FARCALL_OK ||
@@ -416,16 +445,18 @@ farcall_server_listen(farcall_server *server)
 
 	if (server == NULL || server->nil)
 		return farcall_server_code(server);
-	if (server->lent)
+	if (server->lent && fc_server_in_setup(server, "listen"))
 		return fc_fail(&server->error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
 		    "listen: the server runs on a loop that the program drives: use start");
+	if (server->lent)
+		return farcall_server_code(server);
 	code = begin(server);
 	if (code != FARCALL_OK)
 		return code;
 	fc_server_hold(server);
 	fc_crew_block_begin();
 	run_until_stopped(server);
-	code = server->error.code;
+	code = farcall_server_code(server);
 	fc_server_drop(server);
 	return code;
 }
@@ -444,7 +475,7 @@ farcall_server_wait(farcall_server *server)
 	while (!server->over)
 		fc_cond_wait(&server->stopped, &server->lock);
 	fc_unlock(&server->lock);
-	return server->error.code;
+	return farcall_server_code(server);
 }
 
 void

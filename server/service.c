@@ -90,7 +90,7 @@ farcall_service_set_max_calls(farcall_service *service, size_t most)
 		return;
 	if (most == 0)
 		fc_fail(&service->server->error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
-		    "max calls of %s: 0", service->iface->name);
+		    "max calls of %s: 0 is not at least 1", service->iface->name);
 	service->max_calls = most;
 }
 

@@ -61,9 +61,12 @@ FARCALL_API void farcall_call_hold(farcall_call *call);
 
 /* The final status; OK while the call is in flight and nothing has failed. */
 FARCALL_API farcall_code farcall_call_code(const farcall_call *call);
+
+/* What lies behind the code, for programs; NONE while nothing has failed. */
 FARCALL_API farcall_cause farcall_call_cause(const farcall_call *call);
 
-/* "UNAVAILABLE: connect localhost:27015: connection refused"; "" if nothing has failed. */
+/* "UNAVAILABLE: connect localhost:27015: connection refused"; "" if nothing has failed.
+ * Of a call that has ended OK and was then used again: what was wrong with that. */
 FARCALL_API const char *farcall_call_error(const farcall_call *call);
 
 /* The peer's `grpc-message` alone, percent-decoded; "" if none. */
@@ -107,6 +110,8 @@ FARCALL_API void *farcall_call_keep(farcall_call *call, size_t size);
 
 /* `self` as given at register. */
 FARCALL_API void *farcall_call_self(const farcall_call *call);
+
+/* What is called, as in the generated table; NULL before the call has started. */
 FARCALL_API const farcall_method *farcall_call_method(const farcall_call *call);
 
 /* "ipv4:127.0.0.1:51034", "unix:", "mem:name". On a client: the server, once connected, else "". */

@@ -32,7 +32,7 @@ FARCALL_API void farcall_channel_set_loop(farcall_channel *channel, farcall_loop
 /* Bytes of one message received; more is RESOURCE_EXHAUSTED. Default 4 MiB; 1 to 2^31 - 1. */
 FARCALL_API void farcall_channel_set_max_message(farcall_channel *channel, size_t bytes);
 
-/* Bytes of one header list received; more is RESOURCE_EXHAUSTED. Default 16 KiB; 1 KiB to 1 MiB. */
+/* Bytes of one header list received; more is RESOURCE_EXHAUSTED. Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes);
 
 /* TCP: a server that does not acknowledge what was sent for so long is dead: its connection ends,
@@ -74,6 +74,8 @@ FARCALL_API farcall_code farcall_channel_wait_ready(farcall_channel *channel, ui
 /* Cancels what is in flight and lets go; may be called in a callback. Never blocks. */
 FARCALL_API void farcall_channel_close(farcall_channel *channel);
 
+/* The first failure of set-up, which every call answers too; else that of the last wait: OK, NONE
+ * and "" if there is none. The text lives with the channel. */
 FARCALL_API farcall_code farcall_channel_code(const farcall_channel *channel);
 FARCALL_API farcall_cause farcall_channel_cause(const farcall_channel *channel);
 /* Of set-up, or of the last wait_ready: then it is good until the next one ends. Where several

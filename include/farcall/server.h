@@ -37,7 +37,7 @@ FARCALL_API void farcall_server_set_max_calls(farcall_server *server, size_t mos
 FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t bytes);
 
 /* Bytes of one header list received: names, values, and 32 a field (RFC 9113 section 6.5.2).
- * Default 16 KiB; 1 KiB to 1 MiB. */
+ * Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
 /* TCP: a peer that does not acknowledge what was sent for so long is dead: its connection ends and
@@ -118,6 +118,7 @@ FARCALL_API void farcall_service_allow_endpoint(farcall_service *service, const 
  * of the name); accepts nothing before listen or start. Addresses: docs/addresses.md. */
 FARCALL_API farcall_endpoint *farcall_server_bind(farcall_server *server, const char *address);
 
+/* For farcall_service_allow_endpoint(); several endpoints may have one name. */
 FARCALL_API void farcall_endpoint_set_name(farcall_endpoint *endpoint, const char *name);
 
 /* Plaintext beyond loopback, unix and mem must be asked for, here and at the channel. */
@@ -159,6 +160,8 @@ FARCALL_API bool farcall_server_stopped(const farcall_server *server);
  * inside one of its own handlers. */
 FARCALL_API void farcall_server_free(farcall_server *server);
 
+/* The first failure; FARCALL_OK and NONE if there is none. A step of set-up that comes too late is
+ * one, though the server goes on. */
 FARCALL_API farcall_code farcall_server_code(const farcall_server *server);
 FARCALL_API farcall_cause farcall_server_cause(const farcall_server *server);
 

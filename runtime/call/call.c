@@ -125,6 +125,25 @@ fc_call_settle_error(farcall_call *call, const fc_error *error)
 	return fc_call_settle(call, error->code, error->cause, error->text, strlen(error->text));
 }
 
+/* A call that has ended OK stays so; there is only a text. */
+static void
+say_misuse(farcall_call *call, const char *what)
+{
+	static const char name[] = "FAILED_PRECONDITION: ";
+	size_t size = strlen(what) + 1;
+	char *text;
+
+	if (call->code != FARCALL_OK)
+		return;
+	text = (char *)fc_arena_alloc(&call->kept, sizeof name - 1 + size);
+	call->error = "FAILED_PRECONDITION";
+	if (text == NULL)
+		return;
+	memcpy(text, name, sizeof name - 1);
+	memcpy(text + sizeof name - 1, what, size);
+	call->error = text;
+}
+
 farcall_code
 fc_call_misuse(farcall_call *call, const char *what)
 {
@@ -133,6 +152,10 @@ fc_call_misuse(farcall_call *call, const char *what)
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", path, what);
 	if (call == NULL || call->ops->server)
 		return FARCALL_FAILED_PRECONDITION;
+	if (call->ops->ended != NULL && call->ops->ended(call)) {
+		say_misuse(call, what);
+		return FARCALL_FAILED_PRECONDITION;
+	}
 	fc_call_settle(call, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, what, strlen(what));
 	return FARCALL_FAILED_PRECONDITION;
 }

@@ -32,6 +32,9 @@ typedef struct fc_call_ops {
 	/* The last reference is gone; any thread. Gives the memory back. */
 	void (*destroy)(farcall_call *call);
 
+	/* Client: its outcome stands, and nobody but the program touches it. NULL: never. */
+	bool (*ended)(const farcall_call *call);
+
 	/* "ipv4:…" of the other side, "" if not known. */
 	const char *(*peer)(const farcall_call *call);
 	bool (*peer_ids)(const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid);
@@ -104,7 +107,8 @@ farcall_code fc_call_settle(
     farcall_call *call, farcall_code code, farcall_cause cause, const char *message, size_t size);
 farcall_code fc_call_settle_error(farcall_call *call, const fc_error *error);
 
-/* Misuse by the program: a log line, and FAILED_PRECONDITION: on a client's call it sticks. */
+/* Misuse by the program: a log line, and FAILED_PRECONDITION: on a client's call it sticks, unless
+ * that has ended: then it is the answer and, after an OK, the call's text. */
 farcall_code fc_call_misuse(farcall_call *call, const char *what);
 
 /* An arena of the call has refused: RESOURCE_EXHAUSTED. */

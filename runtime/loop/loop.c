@@ -210,13 +210,25 @@ end_later(void *data)
 }
 
 static void
+end_alone(void *data)
+{
+	end_later(data);
+	fc_thread_left();
+}
+
+static void
 shut_own(fc_loop *loop)
 {
 	fc_loop_close_handles(loop, NULL);
 	for (int i = 0; i < 4 && uv_loop_alive(loop->uv); i++)
 		uv_run(loop->uv, UV_RUN_NOWAIT);
-	if (!uv_loop_alive(loop->uv) || !fc_thread_start_alone(end_later, loop))
+	if (!uv_loop_alive(loop->uv)) {
 		end_later(loop);
+		return;
+	}
+	fc_thread_leaving();
+	if (!fc_thread_start_alone(end_alone, loop))
+		end_alone(loop);
 }
 
 void

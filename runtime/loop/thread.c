@@ -7,6 +7,9 @@
 
 #include "runtime/loop/inside.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
+
 #ifndef _WIN32
 #include <pthread.h>
 #include <signal.h>
@@ -18,6 +21,7 @@
 #define forget_thread pthread_detach
 #endif
 
+#define LEAVE_MS 1000
 #define STACK_BYTES (1024u * 1024u)
 
 static uv_once_t starting_once = UV_ONCE_INIT;
@@ -120,6 +124,55 @@ fc_thread_start_alone(void (*run)(void *data), void *data)
 		return false;
 	forget_thread(id);
 	return true;
+}
+
+/* ---- threads that end while the process does ---- */
+
+/* A child made by fork() has none of its parent's threads: so the process's id stands above the
+ * number. */
+static _Atomic uint64_t n_leaving;
+static uv_once_t leaving_once = UV_ONCE_INIT;
+
+static uint64_t
+own_leaving(uint64_t value)
+{
+	uint64_t pid = (uint64_t)(uint32_t)uv_os_getpid() << 32;
+
+	return value >> 32 << 32 == pid ? value : pid;
+}
+
+static void
+wait_for_leaving(void)
+{
+	for (int ms = 0; ms < LEAVE_MS; ms++) {
+		if ((uint32_t)own_leaving(atomic_load(&n_leaving)) == 0)
+			break;
+		uv_sleep(1);
+	}
+	if (atomic_load(&n_leaving) != 0)
+		uv_sleep(1); /* the system's part of a thread's end */
+}
+
+static void
+watch_exit(void)
+{
+	atexit(wait_for_leaving);
+}
+
+void
+fc_thread_leaving(void)
+{
+	uint64_t before = atomic_load(&n_leaving);
+
+	uv_once(&leaving_once, watch_exit);
+	while (!atomic_compare_exchange_weak(&n_leaving, &before, own_leaving(before) + 1))
+		;
+}
+
+void
+fc_thread_left(void)
+{
+	atomic_fetch_sub(&n_leaving, 1);
 }
 
 void

@@ -36,6 +36,12 @@ void fc_thread_join(fc_thread *thread);
 
 /* A thread that nobody joins; false: none could be had. */
 bool fc_thread_start_alone(void (*run)(void *data), void *data);
+
+/* A thread that nobody joins is about to end: until it says that it has left, as its last act, the
+ * process's exit() waits for it, at most 1 s. */
+void fc_thread_leaving(void);
+void fc_thread_left(void);
+
 bool fc_thread_is_self(const fc_thread *thread);
 
 #endif

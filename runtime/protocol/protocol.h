@@ -99,11 +99,12 @@ typedef struct fc_payload {
 } fc_payload;
 
 typedef enum fc_send {
-	FC_SEND_OK,       /* framed, or wholly in the connection's output */
-	FC_SEND_WAITING,  /* taken, but part of it waits for the peer's window: on_sent will follow
-	                   */
-	FC_SEND_GONE,     /* the stream has ended: nothing was taken */
-	FC_SEND_NO_MEMORY /* nothing was taken; the owner should abort the stream */
+	FC_SEND_OK,        /* framed, or wholly in the connection's output */
+	FC_SEND_WAITING,   /* taken, but part of it waits for the peer's window: on_sent will follow
+	                    */
+	FC_SEND_GONE,      /* the stream has ended: nothing was taken */
+	FC_SEND_NO_MEMORY, /* nothing was taken; the owner should abort the stream */
+	FC_SEND_TOO_LARGE  /* head or tail: nothing was taken; the stream stands. See refusal() */
 } fc_send;
 
 /* What the owner may see of a stream; engines put it first in their own. */
@@ -204,12 +205,22 @@ typedef struct fc_engine_ops {
 	size_t (*backlog)(const fc_engine *engine);
 
 	/* Client: a new stream; its head is sent at once. NULL: none may be opened now (the peer's
-	 * limit, GOAWAY, numbers used up, dead) or no memory: see can_open(). */
+	 * limit, GOAWAY, numbers used up, dead: see can_open()), or the head is too large (see
+	 * refusal()), or no memory. */
 	fc_stream *(*open_stream)(fc_engine *engine, const fc_request *request, void *user);
 
 	/* Client: how many streams could be opened now; 0 for ever once the connection is going
 	 * away. */
 	uint32_t (*can_open)(const fc_engine *engine);
+
+	/* After open_stream() answered NULL or a send FC_SEND_TOO_LARGE: true, and `why` is set,
+	 * with both sizes, if it was because the peer would not take so much metadata. May be NULL:
+	 * the engine never refuses for that. */
+	bool (*refusal)(const fc_engine *engine, fc_error *why);
+
+	/* Client: it can open none any more, whatever the peer allows: its numbers are used up, or
+	 * it is going away. Else, when can_open() is 0, on_capacity will tell. */
+	bool (*used_up)(const fc_engine *engine);
 
 	/* Server: the response's head; implied by the first message. */
 	fc_send (*send_head)(

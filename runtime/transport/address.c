@@ -8,6 +8,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/bytes.h"
+#include "runtime/transport/sock.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -32,15 +33,30 @@ static const char *const schemes[] = {
 #undef SCHEME_TEXT
 };
 
+void
+fc_address_quote(char *to, const char *text)
+{
+	size_t at = 0;
+
+	for (size_t n = 0; *text != 0 && n < QUOTE_MOST && at <= QUOTE_MOST; n++, text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c < 0x20 || c == 0x7f)
+			at += (size_t)snprintf(to + at, FC_ADDRESS_QUOTE - at, "\\x%02x", c);
+		else
+			to[at++] = *text;
+	}
+	snprintf(to + at, FC_ADDRESS_QUOTE - at, "%s", *text != 0 ? "..." : "");
+}
+
 static farcall_code
 bad(const parser *p, const char *at, const char *what)
 {
-	size_t size = strlen(p->text);
-	int quoted = size > QUOTE_MOST ? QUOTE_MOST : (int)size;
+	char quoted[FC_ADDRESS_QUOTE];
 
+	fc_address_quote(quoted, p->text);
 	return fc_fail(p->error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
-	    "bad address \"%.*s%s\", column %zu: %s", quoted, p->text,
-	    size > QUOTE_MOST ? "..." : "", (size_t)(at - p->text) + 1, what);
+	    "bad address \"%s\", column %zu: %s", quoted, (size_t)(at - p->text) + 1, what);
 }
 
 static bool
@@ -400,6 +416,8 @@ farcall_code
 fc_address_check_target(const fc_address *address, fc_error *error)
 {
 	parser p = {.text = address->text, .error = error};
+	fc_place place;
+	fc_sock sock;
 
 	for (size_t i = 0; i < address->n_hosts; i++) {
 		const fc_host *host = &address->hosts[i];
@@ -409,7 +427,19 @@ fc_address_check_target(const fc_address *address, fc_error *error)
 		if (host->port == 0)
 			return bad(&p, p.text + host->port_at, "port 0 can only be bound");
 	}
+	if (address->scheme == FC_SCHEME_UNIX)
+		return fc_sock_unix_place(&place, address->path, error);
+	if (address->scheme == FC_SCHEME_FD)
+		return fc_sock_inherit(address->fd, false, &sock, error);
 	return FARCALL_OK;
+}
+
+farcall_code
+fc_address_refuse(const fc_address *address, const char *what, fc_error *error)
+{
+	parser p = {.text = address->text, .error = error};
+
+	return bad(&p, p.text, what);
 }
 
 const char *

@@ -254,7 +254,6 @@ fc_bind(fc_binding *binding, const fc_address *address, fc_error *error)
 	case FC_SCHEME_IPV6:
 		return bind_hosts(binding, address, error);
 	default:
-		return fc_fail(error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
-		    "\"%.120s\" cannot be bound", address->text);
+		return fc_address_refuse(address, "a registry cannot be bound", error);
 	}
 }

@@ -8,6 +8,7 @@
 #include "runtime/transport/sock.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* X(name, code, cause, text or NULL: that of the cause) */
 #define NET_ERRORS(X)                                                                       \
@@ -137,6 +138,17 @@ fc_fail_lookup(fc_error *error, int number, const char *name)
 		return fc_fail(error, FARCALL_UNAVAILABLE, FARCALL_CAUSE_SYSTEM,
 		    "look up %s: system error %d", name, number);
 	}
+}
+
+const char *
+fc_reason_behind(const char *text, const char *address)
+{
+	bool named = strncmp(text, address, strcspn(address, ":") + 1) == 0 ||
+	    strncmp(text, "bind", 4) == 0 || strncmp(text, "listen ", 7) == 0;
+
+	for (const char *at = text; named && (at = strstr(at, ": ")) != NULL;)
+		text = at += 2;
+	return text;
 }
 
 bool

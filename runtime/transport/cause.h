@@ -18,6 +18,9 @@ farcall_code fc_fail_lost(fc_error *error, int number, const char *format, ...)
 /* The same for a look-up; `number` is UV_EAI_… or another of libuv's. */
 farcall_code fc_fail_lookup(fc_error *error, int number, const char *name);
 
+/* Behind "bind 127.0.0.1:80: " or "fd:3: ", for whoever has named that address already. */
+const char *fc_reason_behind(const char *text, const char *address);
+
 bool fc_number_is_again(int number);     /* not now: it would block */
 bool fc_number_is_of_peer(int number);   /* one connection failed, not the socket that accepts */
 bool fc_number_is_exhausted(int number); /* descriptors or memory have run out */

@@ -145,6 +145,8 @@ fc_place_is_local(const fc_place *place)
 
 	if (place->kind == FC_PLACE_MEM)
 		return true;
+	if (place->kind == FC_PLACE_FD && family == AF_UNSPEC)
+		return true; /* no socket: connecting says what is wrong with it */
 	if (family == AF_INET)
 		return *(const uint8_t *)&in4(place)->sin_addr == 127;
 	if (family == AF_INET6)

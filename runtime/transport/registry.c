@@ -107,6 +107,7 @@ fc_record_publish(const char *dir, const char *interface_name, const char *const
     size_t n, fc_error *error)
 {
 	fc_record *record;
+	fc_error why;
 
 	if (check_interface(interface_name, error) != FARCALL_OK ||
 	    check_addresses(addresses, n, error) != FARCALL_OK)
@@ -122,11 +123,13 @@ fc_record_publish(const char *dir, const char *interface_name, const char *const
 		fc_fail_memory(error, "publish");
 		goto out;
 	}
-	if (fc_record_folder_open(&record->file, dir, error) != FARCALL_OK ||
-	    fc_record_file_create(
-	        &record->file, interface_name, record->text, record->size, error) != FARCALL_OK)
+	if (fc_record_folder_open(&record->file, dir, error) != FARCALL_OK)
 		goto out;
-	return record;
+	fc_error_clear(&why);
+	if (fc_record_file_create(
+	        &record->file, interface_name, record->text, record->size, &why) == FARCALL_OK)
+		return record;
+	fc_fail(error, why.code, why.cause, "%s (in %s)", why.text, dir);
 out:
 	fc_record_withdraw(record);
 	return NULL;

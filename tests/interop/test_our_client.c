@@ -163,6 +163,44 @@ metadata(void **state)
 	farcall_call_free(call);
 }
 
+/* An Echo with so many bytes of metadata; answers the size of its list if it was refused here. */
+static size_t
+echo_with(size_t size)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call = farcall_call_new(channel);
+	char *value = (char *)calloc(1, size + 1);
+	size_t list = 0;
+
+	memset(value, 'x', size);
+	farcall_call_add_metadata(call, "k", value);
+	if (pair_test_echo(call, &request, &reply) != FARCALL_OK) {
+		const char *at = strstr(farcall_call_error(call), "a header list of ");
+
+		assert_int_equal(farcall_call_code(call), FARCALL_RESOURCE_EXHAUSTED);
+		assert_int_equal(farcall_call_cause(call), FARCALL_CAUSE_TOO_LARGE);
+		assert_non_null(at);
+		list = strtoul(at + 17, NULL, 10);
+	}
+	farcall_call_free(call);
+	free(value);
+	return list;
+}
+
+/* At the most that is ever sent the server takes it; one past it does not leave. */
+static void
+much_metadata(void **state)
+{
+	size_t list = echo_with(70000);
+
+	(void)state;
+	assert_true(list > 70000);
+	assert_int_equal(echo_with(65536 - (list - 70000)), 0);
+	assert_int_equal(echo_with(65537 - (list - 70000)), 65537);
+	assert_int_equal(test_echo(channel, "after"), FARCALL_OK);
+}
+
 static farcall_code
 echo_bytes(size_t size)
 {
@@ -249,6 +287,7 @@ main(int argc, char **argv)
 	    cmocka_unit_test(deadline),
 	    cmocka_unit_test(cancel),
 	    cmocka_unit_test(metadata),
+	    cmocka_unit_test(much_metadata),
 	    cmocka_unit_test(sizes),
 	    cmocka_unit_test(not_there),
 	};

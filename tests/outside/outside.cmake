@@ -18,6 +18,18 @@ set(hello ${CMAKE_CURRENT_LIST_DIR}/hello)
 
 foreach(project IN LISTS PROJECTS)
   set(source ${CMAKE_CURRENT_LIST_DIR}/${project})
+  set(found ${prefix})
+  if(project STREQUAL "alone")
+    # As an install with FARCALL_SHARED=OFF: the package's own files, but no farcall::farcall.
+    set(source ${CMAKE_CURRENT_LIST_DIR}/shared)
+    set(found ${OUT}/alone_prefix)
+    file(REMOVE_RECURSE ${found})
+    file(COPY ${prefix}/ DESTINATION ${found})
+    file(GLOB targets ${found}/${LIBDIR}/cmake/farcall/farcallTargets*.cmake)
+    file(REMOVE ${targets})
+    file(COPY_FILE ${CMAKE_CURRENT_LIST_DIR}/alone.cmake
+      ${found}/${LIBDIR}/cmake/farcall/farcallTargets.cmake)
+  endif()
   set(build ${OUT}/${project})
   file(REMOVE_RECURSE ${build})
   file(MAKE_DIRECTORY ${build})
@@ -26,7 +38,7 @@ foreach(project IN LISTS PROJECTS)
     run(${build} ${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${prefix}/${LIBDIR}/pkgconfig
       "CC=${CC}" "CFLAGS=${FLAGS} -g" "LDFLAGS=${FLAGS}" make)
   else()
-    run(${build} ${CMAKE_COMMAND} -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${prefix}
+    run(${build} ${CMAKE_COMMAND} -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${found}
       -DCMAKE_BUILD_TYPE=${CONFIG} "-DCMAKE_C_FLAGS=${FLAGS}" "-DCMAKE_CXX_FLAGS=${FLAGS}" ${source})
     run(${build} ${CMAKE_COMMAND} --build . --config ${CONFIG})
   endif()

@@ -158,6 +158,15 @@ says_nothing(void **state)
 	    SAYS(SETTINGS), false, FARCALL_DEADLINE_EXCEEDED, FARCALL_CAUSE_TIMED_OUT, "500 ms");
 }
 
+/* MAX_CONCURRENT_STREAMS 0: the connection stands, and the call waits for a stream. */
+static void
+allows_no_stream(void **state)
+{
+	(void)state;
+	expect_from(SAYS("\0\0\6\4\0\0\0\0\0\0\3\0\0\0\0"), false, FARCALL_DEADLINE_EXCEEDED,
+	    FARCALL_CAUSE_TIMED_OUT, "500 ms");
+}
+
 static void
 breaks_the_protocol(void **state)
 {
@@ -179,6 +188,7 @@ main(void)
 	    clean_test(hangs_up),
 	    clean_test(speaks_something_else),
 	    clean_test(says_nothing),
+	    clean_test(allows_no_stream),
 	    clean_test(breaks_the_protocol),
 	};
 

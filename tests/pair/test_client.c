@@ -132,7 +132,7 @@ settings_have_ranges_and_come_first(void **state)
 		size_t value;
 		bool good;
 	} messages[] = {{0, false}, {1, true}, {INT32_MAX, true}, {(size_t)INT32_MAX + 1, false}},
-	  lists[] = {{1023, false}, {1024, true}, {1 << 20, true}, {(1 << 20) + 1, false}},
+	  lists[] = {{1023, false}, {1024, true}, {65536, true}, {65537, false}},
 	  spins[] = {{0, true}, {10000, true}, {10001, false}};
 	farcall_channel *channel;
 
@@ -180,10 +180,26 @@ a_call_is_used_once(void **state)
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_OK);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_FAILED_PRECONDITION);
 	assert_int_equal(farcall_call_code(call), FARCALL_OK);
-	assert_int_equal(test_log_count(), 1);
+	assert_string_equal(farcall_call_error(call), "FAILED_PRECONDITION: a call is used once");
+	assert_string_equal(farcall_call_status_message(call), "");
+	assert_int_equal(farcall_call_finish(call, NULL), FARCALL_FAILED_PRECONDITION);
+	assert_int_equal(test_log_count(), 2);
 	farcall_call_set_timeout_ms(call, 5);
-	assert_int_equal(farcall_call_code(call), FARCALL_FAILED_PRECONDITION);
+	assert_int_equal(farcall_call_code(call), FARCALL_OK);
+	assert_int_equal(farcall_call_cause(call), FARCALL_CAUSE_NONE);
+	assert_string_equal(farcall_call_error(call),
+	    "FAILED_PRECONDITION: set time-out: the call has started, or is a server's");
+	farcall_call_add_metadata(call, "a", "b");
+	assert_int_equal(farcall_call_code(call), FARCALL_OK);
 	farcall_call_cancel(call);
+	farcall_call_free(call);
+
+	/* one that has failed keeps that */
+	call = farcall_call_new(pair.channel);
+	assert_int_equal(pair_test_missing(call, &request, &reply), FARCALL_UNIMPLEMENTED);
+	snprintf(error_text, sizeof error_text, "%s", farcall_call_error(call));
+	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_UNIMPLEMENTED);
+	assert_string_equal(farcall_call_error(call), error_text);
 	farcall_call_free(call);
 
 	call = farcall_call_new(pair.channel);

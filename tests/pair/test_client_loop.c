@@ -164,6 +164,43 @@ blocking_inside_a_step_is_refused(void **state)
 }
 
 static void
+close_in_callback(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
+{
+	outcome *to = (outcome *)data;
+
+	farcall_channel_close(to->channel);
+	note(call, code, reply, data);
+}
+
+/* The call steps the loop before it begins, since nobody has for a while; in that step the channel
+ * is closed and gives its loop back. */
+static void
+a_callback_closes_the_channel_under_a_blocking_call(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	farcall_loop *loop = farcall_loop_new();
+	farcall_channel *channel = farcall_channel_open("mem:nobody");
+	outcome to = {.channel = channel};
+	farcall_call *call;
+
+	(void)state;
+	farcall_channel_set_loop(channel, loop);
+	call = farcall_call_new(channel);
+	farcall_call_set_wait_for_ready(call, true);
+	farcall_call_set_timeout_ms(call, 20);
+	pair_test_echo__async(call, &request, close_in_callback, &to);
+	farcall_loop_step(loop, 0);
+	uv_sleep(40);
+	call = farcall_call_new(channel);
+	assert_int_equal(pair_test_echo(call, &request, NULL), FARCALL_CANCELLED);
+	assert_string_equal(farcall_call_error(call), "CANCELLED: the channel has been closed");
+	assert_int_equal(to.times, 1);
+	assert_int_equal(to.code, FARCALL_DEADLINE_EXCEEDED);
+	farcall_call_free(call);
+	farcall_loop_free(loop);
+}
+
+static void
 blocking_on_a_guest_is_refused(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
@@ -374,6 +411,7 @@ main(void)
 	    clean_test(the_descriptor_tells_when_to_step),
 	    clean_test(a_blocking_call_steps_by_itself),
 	    clean_test(blocking_inside_a_step_is_refused),
+	    clean_test(a_callback_closes_the_channel_under_a_blocking_call),
 	    clean_test(blocking_on_a_guest_is_refused),
 	    clean_test(a_guest_calls_without_blocking),
 	    clean_test(failed_loops_fail_the_channel),

@@ -411,6 +411,34 @@ many_threads_use_one_service(void **state)
 	assert_int_equal(atomic_load(&to.times), THREADS * EACH);
 }
 
+/* Each call ends once, by whichever comes first. */
+static void
+closures_race_with_deadlines(void **state)
+{
+	ProtobufCService *service;
+	Pair__Message request;
+	old_server old;
+	outcome to;
+
+	(void)state;
+	old_server_init(&old, "127.0.0.1:0");
+	farcall_service_set_blocking(old.registered, "Slow", true);
+	old_server_start(&old);
+	farcall_channel_set_timeout_ms(old.channel, 4);
+	service = outcome_service(old.channel, &to);
+	for (uint32_t i = 0; i < 200; i++) {
+		pair__test__slow(service, old_message(&request, "", i % 8), outcome_note, &to);
+		if (i % 20 == 19)
+			test_wait_for(&to.times, (int)i + 1);
+	}
+	uv_sleep(20);
+	assert_int_equal(atomic_load(&to.times), 200);
+	assert_true(to.errors > 0);
+	protobuf_c_service_destroy(service);
+	old_server_fini(&old);
+	settle();
+}
+
 int
 main(void)
 {
@@ -427,6 +455,7 @@ main(void)
 	    clean_test(service_and_channel_may_end_in_a_closure),
 	    clean_test(the_channel_may_be_closed_first),
 	    clean_test(many_threads_use_one_service),
+	    clean_test(closures_race_with_deadlines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,10 +116,17 @@ an_address_in_use_is_said_at_bind(void **state)
 	test_pair_start(&pair);
 	snprintf(address, sizeof address, "127.0.0.1:%u", farcall_endpoint_port(pair.endpoint));
 	farcall_server_bind(second, address);
-	snprintf(text, sizeof text, "bind %s:", address);
-	assert_int_equal(farcall_server_cause(second), FARCALL_CAUSE_ADDRESS_IN_USE);
-	assert_non_null(strstr(farcall_server_error(second), text));
-	assert_non_null(strstr(farcall_server_error(second), "address in use"));
+	snprintf(text, sizeof text, "bind %s: address in use", address);
+	expect_error(second, FARCALL_ALREADY_EXISTS, FARCALL_CAUSE_ADDRESS_IN_USE, text);
+	farcall_server_free(second);
+
+	/* by a name: the program's own word, once */
+	snprintf(
+	    address, sizeof address, "ipv4:localhost:%u", farcall_endpoint_port(pair.endpoint));
+	second = farcall_server_new();
+	farcall_server_bind(second, address);
+	snprintf(text, sizeof text, "bind %s: address in use", address);
+	expect_error(second, FARCALL_ALREADY_EXISTS, FARCALL_CAUSE_ADDRESS_IN_USE, text);
 	farcall_server_free(second);
 	test_pair_fini(&pair);
 }
@@ -143,6 +150,193 @@ plaintext_beyond_this_host_must_be_asked_for(void **state)
 	farcall_server_free(server);
 }
 
+/* ---- the exact texts ---- */
+
+static void
+bind_says(const char *address, farcall_code code, farcall_cause cause, const char *text)
+{
+	farcall_server *server = farcall_server_new();
+
+	farcall_server_bind(server, address);
+	expect_error(server, code, cause, text);
+	farcall_server_free(server);
+}
+
+static void
+publish_says(const char *registry, farcall_code code, farcall_cause cause, const char *text)
+{
+	farcall_server *server = farcall_server_new();
+
+	assert_int_equal(farcall_server_publish(server, registry), code);
+	expect_error(server, code, cause, text);
+	farcall_server_free(server);
+}
+
+static void
+open_says(const char *target, farcall_code code, farcall_cause cause, const char *text)
+{
+	farcall_channel *channel = farcall_channel_open(target);
+
+	assert_string_equal(farcall_channel_error(channel), text);
+	assert_int_equal(farcall_channel_code(channel), code);
+	assert_int_equal(farcall_channel_cause(channel), cause);
+	assert_int_equal(test_echo(channel, "x"), code);
+	farcall_channel_close(channel);
+}
+
+static void
+addresses_are_named_once(void **state)
+{
+	char path[200], text[300];
+
+	(void)state;
+	bind_says(
+	    NULL, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS, "bind: the address is NULL");
+	bind_says("file:/tmp", FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
+	    "bind file:/tmp: bad address \"file:/tmp\", column 1: a registry cannot be bound");
+	bind_says("localhost:1\n", FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
+	    "bind localhost:1\\x0a: bad address \"localhost:1\\x0a\", column 12: control "
+	    "character");
+	bind_says("fd:999", FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_SYSTEM,
+	    "bind fd:999: not an open descriptor");
+	publish_says(NULL, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
+	    "publish: the registry is NULL");
+	publish_says("file:a\tb", FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
+	    "publish file:a\\x09b: bad address \"file:a\\x09b\", column 7: control character");
+	open_says("fd:999", FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_SYSTEM,
+	    "fd:999: not an open descriptor");
+	memset(path, 'x', sizeof path);
+	memcpy(path, "unix:/", 6);
+	path[199] = 0;
+	snprintf(text, sizeof text, "unix:/%.79s...: path is longer than 107 bytes", path + 6);
+	open_says(path, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS, text);
+}
+
+/* A path of 107 bytes is tried, one of 108 refused. */
+static void
+a_path_may_have_107_bytes(void **state)
+{
+	char path[5 + 109] = "unix:/tmp/";
+	farcall_channel *channel;
+
+	(void)state;
+	memset(path + 10, 'x', sizeof path - 10);
+	path[5 + 107] = 0;
+	channel = farcall_channel_open(path);
+	assert_string_equal(farcall_channel_error(channel), "");
+	farcall_channel_close(channel);
+	path[5 + 107] = 'x';
+	path[5 + 108] = 0;
+	channel = farcall_channel_open(path);
+	assert_int_equal(farcall_channel_code(channel), FARCALL_INVALID_ARGUMENT);
+	farcall_channel_close(channel);
+}
+
+static void
+limits_say_what_they_take(void **state)
+{
+	static const struct pair_test none;
+	farcall_server *server = farcall_server_new();
+
+	(void)state;
+	farcall_server_set_max_calls(server, 0);
+	expect_error(
+	    server, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE, "max calls: 0 is not at least 1");
+	farcall_server_free(server);
+	server = farcall_server_new();
+	farcall_service_set_max_calls(pair_test__register(server, &none, NULL), 0);
+	expect_error(server, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
+	    "max calls of pair.Test: 0 is not at least 1");
+	farcall_server_free(server);
+}
+
+/* ---- too late ---- */
+
+static void
+set_late_calls(test_pair *pair)
+{
+	farcall_server_set_max_calls(pair->server, 5);
+}
+
+static void
+bind_late(test_pair *pair)
+{
+	farcall_server_bind(pair->server, "mem:too-late");
+}
+
+static void
+set_late_mode(test_pair *pair)
+{
+	farcall_endpoint_set_mode(pair->endpoint, 0600);
+}
+
+static void
+start_again(test_pair *pair)
+{
+	assert_int_equal(farcall_server_start(pair->server), FARCALL_FAILED_PRECONDITION);
+}
+
+static void
+publish_late(test_pair *pair)
+{
+	assert_int_equal(
+	    farcall_server_publish(pair->server, "file:/tmp"), FARCALL_FAILED_PRECONDITION);
+}
+
+/* The server goes on; what it answers says that a step came too late. */
+static void
+a_late_step_sticks(void **state)
+{
+	static const struct {
+		void (*step)(test_pair *pair);
+		const char *text;
+	} steps[] = {
+	    {set_late_calls, "max calls: the server has started already"},
+	    {bind_late, "bind: the server has started already"},
+	    {set_late_mode, "endpoint mode: the server has started already"},
+	    {start_again, "start: the server has started already"},
+	    {publish_late, "publish: the server has started already"},
+	};
+	test_pair pair;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+		test_pair_init(&pair, "mem:late-step");
+		test_pair_start(&pair);
+		test_log_catch();
+		steps[i].step(&pair);
+		assert_string_equal(test_log_last(), steps[i].text);
+		set_late_calls(&pair); /* the first one sticks */
+		test_log_release();
+		expect_error(
+		    pair.server, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, steps[i].text);
+		assert_false(farcall_server_stopped(pair.server));
+		assert_int_equal(test_echo(pair.channel, "still here"), FARCALL_OK);
+		farcall_server_stop(pair.server, 0);
+		assert_int_equal(farcall_server_wait(pair.server), FARCALL_FAILED_PRECONDITION);
+		test_pair_fini(&pair);
+	}
+}
+
+/* One that has stopped keeps its outcome. */
+static void
+after_the_stop_is_only_a_log_line(void **state)
+{
+	test_pair pair;
+
+	(void)state;
+	test_pair_init(&pair, "mem:late-step");
+	test_pair_start(&pair);
+	farcall_server_stop(pair.server, 0);
+	assert_int_equal(farcall_server_wait(pair.server), FARCALL_OK);
+	test_log_catch();
+	set_late_calls(&pair);
+	assert_int_equal(test_log_count(), 1);
+	test_log_release();
+	expect_error(pair.server, FARCALL_OK, FARCALL_CAUSE_NONE, "");
+	test_pair_fini(&pair);
+}
+
 int
 main(void)
 {
@@ -152,6 +346,11 @@ main(void)
 	    clean_test(wrong_steps_are_named),
 	    clean_test(an_address_in_use_is_said_at_bind),
 	    clean_test(plaintext_beyond_this_host_must_be_asked_for),
+	    clean_test(addresses_are_named_once),
+	    clean_test(a_path_may_have_107_bytes),
+	    clean_test(limits_say_what_they_take),
+	    clean_test(a_late_step_sticks),
+	    clean_test(after_the_stop_is_only_a_log_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

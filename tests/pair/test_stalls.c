@@ -1,6 +1,7 @@
 /*
  * Peers that ask for much and take nothing: what a server holds for one connection is bounded, the
- * handlers of the calls beyond wait, and go on, or end, as what is held goes.
+ * handlers of the calls beyond wait, and go on, or end, as what is held goes. And peers that begin
+ * requests and do not end them: these take nobody's room.
  */
 #include "tests/support/pair.h"
 
@@ -61,26 +62,32 @@ put_field(uint8_t *to, const char *name, const char *value)
 }
 
 static void
-add_call(raw *r, uint32_t id, const char *timeout)
+add_head(raw *r, uint32_t id, const char *path, const char *timeout)
 {
-	static const uint8_t message[5];
 	uint8_t block[256];
 	size_t n = 0;
 
 	n += put_field(block + n, ":method", "POST");
 	n += put_field(block + n, ":scheme", "http");
-	n += put_field(block + n, ":path", "/pair.Test/Custom");
+	n += put_field(block + n, ":path", path);
 	n += put_field(block + n, "content-type", "application/grpc");
 	n += put_field(block + n, "te", "trailers");
 	if (timeout != NULL)
 		n += put_field(block + n, "grpc-timeout", timeout);
 	add_frame(r, 1, 4, id, block, n);
+}
+
+static void
+add_rest(raw *r, uint32_t id)
+{
+	static const uint8_t message[5];
+
 	add_frame(r, 0, 1, id, message, sizeof message);
 }
 
-/* Connects with windows of 0 and makes CALLS calls; from the RUNth on with `timeout`. */
+/* Connects with windows of 0. */
 static void
-ask_for_much(raw *r, const test_pair *pair, const char *timeout)
+greet(raw *r, const test_pair *pair)
 {
 	static const uint8_t no_window[] = {0, 4, 0, 0, 0, 0};
 	struct sockaddr_in address = {.sin_family = AF_INET};
@@ -93,9 +100,40 @@ ask_for_much(raw *r, const test_pair *pair, const char *timeout)
 	add(r, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
 	add_frame(r, 4, 0, 0, no_window, sizeof no_window);
 	add_frame(r, 4, 1, 0, NULL, 0);
-	for (uint32_t i = 0; i < CALLS; i++)
-		add_call(r, 2 * i + 1, i < RUN ? NULL : timeout);
+}
+
+/* Makes CALLS calls; from the RUNth on with `timeout`. */
+static void
+ask_for_much(raw *r, const test_pair *pair, const char *timeout)
+{
+	greet(r, pair);
+	for (uint32_t i = 0; i < CALLS; i++) {
+		add_head(r, 2 * i + 1, "/pair.Test/Custom", i < RUN ? NULL : timeout);
+		add_rest(r, 2 * i + 1);
+	}
 	flush(r);
+}
+
+/* Flushes, and returns when the server has taken all of it. */
+static void
+round_trip(raw *r)
+{
+	static unsigned count;
+	char text[9], bytes[8192];
+	size_t n = 0;
+	bool back = false;
+
+	snprintf(text, sizeof text, "trip%04u", ++count);
+	add_frame(r, 6, 0, 0, text, 8);
+	flush(r);
+	while (!back) {
+		ssize_t got = recv(r->fd, bytes + n, sizeof bytes - n, 0);
+
+		assert_true(got > 0);
+		n += (size_t)got;
+		for (size_t i = 0; i + 8 <= n; i++)
+			back = back || memcmp(bytes + i, text, 8) == 0;
+	}
 }
 
 static farcall_code
@@ -186,6 +224,53 @@ calls_that_wait_end_with_their_server(void **state)
 	close(r.fd);
 }
 
+static farcall_code
+answer_nothing(
+    test_pair *pair, farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	(void)pair;
+	(void)call;
+	*reply = *request;
+	return FARCALL_OK;
+}
+
+/* A call counts when its request is whole: not before, and from then on. */
+static void
+requests_that_do_not_end_take_no_room(void **state)
+{
+	test_pair pair;
+	raw r;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_service_set_blocking(pair.service, "Custom", false);
+	farcall_service_set_max_calls(pair.service, 2);
+	pair.custom = answer_nothing;
+	test_pair_start(&pair);
+	greet(&r, &pair);
+	for (uint32_t id = 1; id <= 9; id += 2)
+		add_head(&r, id, id <= 3 ? "/pair.Test/Wait" : "/pair.Test/Custom", NULL);
+	round_trip(&r);
+	assert_int_equal(test_echo(pair.channel, "there is room"), FARCALL_OK);
+	add_rest(&r, 1);
+	add_rest(&r, 3);
+	flush(&r);
+	test_wait_for(&pair.n_waiting, 2);
+	add_rest(&r, 5); /* the third */
+	round_trip(&r);
+	assert_int_equal(atomic_load(&pair.n_handled), 0);
+	assert_int_equal(test_echo(pair.channel, "no room"), FARCALL_RESOURCE_EXHAUSTED);
+	farcall_call_complete(pair.waiting[0], FARCALL_OK);
+	for (int i = 0; i < 1000 && test_echo(pair.channel, "room") != FARCALL_OK; i++)
+		uv_sleep(1);
+	add_rest(&r, 7);
+	flush(&r);
+	test_wait_for(&pair.n_handled, 1);
+	farcall_call_complete(pair.waiting[1], FARCALL_OK);
+	close(r.fd);
+	test_pair_fini(&pair);
+}
+
 /* On other threads each may be at one more answer when the limit is reached; then all wait. */
 static void
 handlers_on_other_threads_are_held_back(void **state)
@@ -217,6 +302,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    clean_test(answers_that_nobody_takes_hold_handlers_back),
 	    clean_test(a_call_that_waits_may_expire),
+	    clean_test(requests_that_do_not_end_take_no_room),
 	    clean_test(calls_that_wait_end_with_their_server),
 	    clean_test(handlers_on_other_threads_are_held_back),
 	};

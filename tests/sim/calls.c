@@ -93,12 +93,21 @@ is_planned(const sim_call *c, farcall_call *call)
 	return strcmp(farcall_call_status_message(call), text) == 0;
 }
 
+/* A server that stops says so to calls whose lines have not heard of it yet: tried again once, they
+ * may meet it once more. */
+static bool
+says_stopped(const sim_call *c)
+{
+	return c->call != NULL &&
+	    strstr(farcall_call_error(c->call), "the server has stopped") != NULL;
+}
+
 static void
 check_unavailable(const sim_call *c)
 {
 	const sim *w = c->world;
 
-	if (!c->wait_for_ready)
+	if (!c->wait_for_ready || says_stopped(c))
 		return;
 	if (w->net.trouble[c->server] == c->trouble && !sim_server_drains(w, c->server) &&
 	    !sim_net_is_sick(&w->net, c->server))

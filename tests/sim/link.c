@@ -392,6 +392,7 @@ link_close(fc_pipe *pipe)
 
 	l->closed = true;
 	l->shut = true;
+	l->net->trouble[l->server]++;
 	if (l->lost || !l->opened || l->used == 0 || l->hole || l->blocked)
 		close_below(l);
 	else

@@ -55,7 +55,7 @@ SERVER(rapid_reset)
 	w->quiet = true;
 	w->hook = release_aborted;
 	wire_greeting(w);
-	for (; id < 2 * FC_H2_RESETS_BURST; id += 2)
+	for (; id < 2 * 1000; id += 2)
 		call_and_reset(w, id);
 	assert_false(wire_is_dead(w));
 	/* 33 more after a second. */
@@ -65,6 +65,46 @@ SERVER(rapid_reset)
 	assert_false(wire_is_dead(w));
 	call_and_reset(w, id);
 	calm_down(w, "too many streams were reset");
+}
+
+static void
+call_and_answer(wire *w, uint32_t id)
+{
+	wire_call(w, id, true);
+	wire_tail(w, id, FARCALL_OK, "");
+	wire_release(w, id);
+	w->streams[id / 2] = NULL;
+}
+
+/* No time passes: each call that is answered pays for one that is cancelled, and no more than was
+ * spent comes back. */
+static void
+answers_pay_for_resets_(wire *w)
+{
+	uint32_t id = 1;
+
+	w->quiet = true;
+	w->hook = release_aborted;
+	wire_greeting(w);
+	for (int i = 0; i < 10; i++, id += 2)
+		call_and_answer(w, id);
+	for (unsigned i = 0; i < FC_H2_RESETS_BURST; i++, id += 2)
+		call_and_reset(w, id);
+	assert_false(wire_is_dead(w));
+	for (int i = 0; i < 500; i++, id += 4) {
+		call_and_answer(w, id);
+		call_and_reset(w, id + 2);
+		assert_false(wire_is_dead(w));
+	}
+	call_and_reset(w, id);
+	calm_down(w, "too many streams were reset");
+}
+
+static void
+answers_pay_for_resets(void **state)
+{
+	(void)state;
+	wire_run(answers_pay_for_resets_, false);
 }
 
 static void
@@ -140,7 +180,7 @@ made_you_reset_(wire *w)
 	w->quiet = true;
 	w->hook = release_aborted;
 	wire_greeting(w);
-	for (unsigned i = 0; i < FC_H2_RESETS_BURST; i++, id += 4) {
+	for (unsigned i = 0; i < 1000; i++, id += 4) {
 		wire_call(w, id, false);
 		provocations[provocation](w, id);
 		if (w->streams[id / 2] != NULL)
@@ -168,10 +208,10 @@ refused_streams_(wire *w)
 	w->config.max_streams = 0;
 	wire_open(w);
 	wire_greeting(w);
-	for (uint32_t i = 0; i < FC_H2_RESETS_BURST; i++)
+	for (uint32_t i = 0; i < 1000; i++)
 		wire_call(w, 2 * i + 1, true);
 	assert_false(wire_is_dead(w));
-	wire_call(w, 2 * FC_H2_RESETS_BURST + 1, true);
+	wire_call(w, 2 * 1000 + 1, true);
 	calm_down(w, "too many streams were reset");
 }
 
@@ -280,6 +320,32 @@ floods_end_the_connection(void **state)
 	}
 }
 
+static void
+frames_on_closed_streams_(wire *w)
+{
+	w->quiet = true;
+	wire_greeting(w);
+	wire_open_stream(w);
+	ops->abort(w->engine, wire_stream(w, 1), FARCALL_CANCELLED);
+	wire_release(w, 1);
+	for (int i = 0; i < 10000; i++)
+		wire_rst(w, 1, FC_H2_CANCEL);
+	assert_false(wire_is_dead(w));
+	w->now += FC_NS_PER_S;
+	for (int i = 0; i < 1000; i++)
+		wire_rst(w, 1, FC_H2_CANCEL);
+	assert_false(wire_is_dead(w));
+	wire_rst(w, 1, FC_H2_CANCEL);
+	calm_down(w, "too many frames on streams that are closed");
+}
+
+static void
+frames_on_closed_streams(void **state)
+{
+	(void)state;
+	wire_run(frames_on_closed_streams_, true);
+}
+
 /* Bytes for a stream that is closed are no work: they earn nothing. */
 SERVER(dropped_data_earns_nothing)
 {
@@ -337,7 +403,7 @@ SERVER(induced_frames_congest)
 	wire_greeting(w);
 	w->hold = true;
 	w->quiet = true;
-	for (unsigned i = 0; i < FC_H2_INDUCED_MOST; i++) {
+	for (unsigned i = 0; i < 1000; i++) {
 		w->engine->idle[FC_IDLE_PING].spent = 0;
 		wire_ping(w, false, "........");
 	}
@@ -348,7 +414,7 @@ SERVER(induced_frames_congest)
 	wire_take_output(w);
 	assert_false(ops->congested(w->engine));
 	/* An owner that reads on all the same is bounded, too. */
-	for (unsigned i = 0; i < FC_H2_INDUCED_END; i++) {
+	for (unsigned i = 0; i < 10000; i++) {
 		w->engine->idle[FC_IDLE_PING].spent = 0;
 		wire_ping(w, false, "........");
 	}
@@ -368,7 +434,7 @@ SERVER(large_heads_congest)
 	wire_greeting(w);
 	w->hold = true;
 	w->quiet = true;
-	while (w->engine->out.size <= FC_H2_CONGESTED) {
+	while (w->engine->out.size <= (1u << 20) + 65536) {
 		assert_false(ops->congested(w->engine));
 		wire_call(w, id, true);
 		assert_int_equal(
@@ -399,7 +465,7 @@ SERVER(an_hpack_bomb)
 	wire_frame(w, FC_H2_HEADERS, FC_H2_END_HEADERS, 1, block, sizeof block);
 	wire_says(w,
 	    "HEADERS 1 end :status=200 content-type=application/grpc grpc-status=8 "
-	    "grpc-message=the request's header list is larger than 8192 bytes or 128 fields\n"
+	    "grpc-message=the request's header list is larger than 8192 bytes or 144 fields\n"
 	    "RST 1 NO_ERROR\n");
 	/* The table is in step, the connection lives. */
 	wire_call(w, 3, true);
@@ -430,7 +496,7 @@ a_list_of_(wire *w)
 		wire_sees(w, "");
 		wire_says(w,
 		    "HEADERS 1 end :status=200 content-type=application/grpc grpc-status=8 "
-		    "grpc-message=the request's header list is larger than 300 bytes or 128 "
+		    "grpc-message=the request's header list is larger than 300 bytes or 144 "
 		    "fields\n");
 	}
 }
@@ -474,10 +540,12 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    clean_test(rapid_reset),
+	    clean_test(answers_pay_for_resets),
 	    clean_test(rapid_reset_of_held_calls),
 	    clean_test(made_you_reset),
 	    clean_test(refused_streams),
 	    clean_test(floods_end_the_connection),
+	    clean_test(frames_on_closed_streams),
 	    clean_test(dropped_data_earns_nothing),
 	    clean_test(a_busy_peer_is_left_alone),
 	    clean_test(settings_with_32_entries),

@@ -195,6 +195,7 @@ CLIENT(keeps_the_servers_limit)
 	wire_sees(w, "capacity\n");
 	assert_int_equal(wire_open_stream(w), 5);
 	assert_int_equal(wire_open_stream(w), 0);
+	assert_false(ops->used_up(w->engine));
 	wire_settings(w, none, 1); /* those that are open go on */
 	wire_sees(w, "");
 	wire_trailers(w, 1, "0", NULL);
@@ -224,8 +225,10 @@ CLIENT(numbers_run_out)
 	assert_int_equal(ops->can_open(w->engine), 2);
 	w->engine->next_out = FC_H2_ID_MOST;
 	assert_int_equal(ops->can_open(w->engine), 1);
+	assert_false(ops->used_up(w->engine));
 	w->engine->next_out += 2;
 	assert_int_equal(ops->can_open(w->engine), 0);
+	assert_true(ops->used_up(w->engine));
 	assert_int_equal(wire_open_stream(w), 0);
 }
 
@@ -240,6 +243,7 @@ CLIENT(goaway)
 	    "goaway UNAVAILABLE (SHUTDOWN) \"the server is going away: GOAWAY NO_ERROR: "
 	    "max_age\"\n");
 	assert_int_equal(ops->can_open(w->engine), 0);
+	assert_true(ops->used_up(w->engine));
 	assert_int_equal(wire_open_stream(w), 0);
 	wire_goaway(w, 3, FC_H2_NO_ERROR, "");
 	wire_sees(w,

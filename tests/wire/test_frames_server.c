@@ -357,7 +357,7 @@ SERVER(a_block_of_64_kib)
 	/* The list is too large for max_metadata, the block is not. */
 	wire_says(w,
 	    "HEADERS 1 end :status=200 content-type=application/grpc grpc-status=8 "
-	    "grpc-message=the request's header list is larger than 8192 bytes or 128 fields\n");
+	    "grpc-message=the request's header list is larger than 8192 bytes or 144 fields\n");
 	wire_sees(w, "");
 	wire_call(w, 3, true);
 	wire_sees(w, "request 3 /t.T/Say at host\nhalf-close 3\n");

@@ -273,7 +273,7 @@ a_head_too_large_(wire *w)
 	wire_sees(w,
 	    "abort 1 RESOURCE_EXHAUSTED (TOO_LARGE) \"the response's header list is larger than "
 	    "300 "
-	    "bytes or 128 fields\"\n");
+	    "bytes or 144 fields\"\n");
 	wire_says(w, "RST 1 CANCEL\n");
 	wire_response(w, 3);
 	wire_sees(w, "head 3\n");

@@ -1,7 +1,8 @@
 /*
  * deframe.c: from DATA to messages: 1 byte of flags, 4 of length, the bytes. A message that lies
  * whole in what came is shown where it lies; others are gathered. The length is judged before any
- * memory is taken for it, and memory grows with what has really come.
+ * memory is taken for it, and memory grows with what has really come. What a server gathers for one
+ * connection is bounded; a client bounds it by the calls that it makes.
  */
 #include "runtime/protocol/grpc/grpc.h"
 
@@ -54,6 +55,22 @@ gather_prefix(fc_h2_stream *s, const uint8_t *bytes, size_t size)
 	return n;
 }
 
+/* Room for `n` bytes more in what the connection gathers; one message may always be as large as its
+ * own limit. false: the call has failed. */
+static bool
+has_room(fc_h2 *c, fc_h2_stream *s, size_t n)
+{
+	size_t most = FC_MAX(s->seen.max_message, FC_H2_GATHERED_MOST);
+
+	if (FARCALL_LIKELY(c->config.client || c->gathered + n <= most))
+		return true;
+	fc_grpc_fail(c, s, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT,
+	    "no room for a message of %lu bytes: the unfinished messages of its connection have "
+	    "reached %lu bytes",
+	    (unsigned long)s->message_size, (unsigned long)most);
+	return false;
+}
+
 /* Takes bytes into `message`; answers how many, 0 if the call failed. */
 static size_t
 gather(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
@@ -62,15 +79,18 @@ gather(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 	size_t n = FC_MIN(left, size);
 	size_t want = FC_MIN(left, FC_MAX(FC_MAX(3 * held, FIRST_ROOM), n));
 
+	if (!has_room(c, s, n))
+		return 0;
 	if ((s->message.room - s->message.to < n && fc_buf_reserve(&s->message, want) == NULL) ||
 	    !fc_buf_append(&s->message, bytes, n)) {
 		fc_grpc_fail(c, s, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "out of memory for a message of %lu bytes", (unsigned long)s->message_size);
 		return 0;
 	}
+	c->gathered += n;
 	if (n == left) {
 		show(c, s, s->message.data + s->message.from);
-		fc_buf_fini(&s->message);
+		fc_h2_drop_message(c, s);
 	}
 	return n;
 }
@@ -96,6 +116,7 @@ take_part(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 void
 fc_grpc_data(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 {
+	s->heard_at = c->now;
 	while (size != 0 && fc_h2_listens(s)) {
 		size_t n;
 

@@ -12,8 +12,8 @@
 
 #define FIELD_MOST 40u /* what HPACK may need for a field beyond name and value */
 
-static size_t
-value_size(const fc_pair *pair)
+size_t
+fc_grpc_value_size(const fc_pair *pair)
 {
 	return (pair->flags & FC_PAIR_BINARY) != 0 ? fc_grpc_base64_size(pair->value_size)
 	                                           : pair->value_size;
@@ -25,7 +25,7 @@ fc_grpc_block_begin(fc_h2 *c, size_t n, const fc_pair *metadata, size_t message_
 	size_t bound = other + message_size + 8 * FIELD_MOST, text = message_size;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t size = value_size(&metadata[i]);
+		size_t size = fc_grpc_value_size(&metadata[i]);
 
 		bound += metadata[i].name_size + size + FIELD_MOST;
 		text = FC_MAX(text, size);

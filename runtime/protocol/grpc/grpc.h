@@ -48,6 +48,13 @@ bool fc_grpc_put_http_error(fc_h2 *c, fc_h2_stream *s, uint32_t status);
 /* Server: the tail is in the output; the stream ends, though the client may not have finished. */
 void fc_grpc_answered(fc_h2 *c, fc_h2_stream *s);
 
+/* list_out.c: whether the peer takes a header list so large. */
+bool fc_grpc_request_fits(fc_h2 *c, const fc_request *request);
+bool fc_grpc_response_fits(fc_h2 *c, size_t n, const fc_pair *metadata);
+bool fc_grpc_tail_fits(fc_h2 *c, const fc_h2_stream *s, const fc_tail *tail);
+
+size_t fc_grpc_value_size(const fc_pair *pair); /* as it is on the wire */
+
 /* fields_out.c: one header block, made in c->scratch. begin() makes sure of all memory, so that
  * what follows cannot fail: metadata, a message, and `other` bytes of other fields. */
 bool fc_grpc_block_begin(
@@ -110,6 +117,8 @@ fc_grpc_may_frame(const fc_h2 *c, const fc_h2_stream *s)
 
 fc_stream *fc_grpc_open(fc_engine *c, const fc_request *request, void *user);
 uint32_t fc_grpc_can_open(const fc_engine *c);
+bool fc_grpc_refusal(const fc_engine *c, fc_error *why);
+bool fc_grpc_used_up(const fc_engine *c);
 fc_send fc_grpc_send_head(fc_engine *c, fc_stream *stream, size_t n, const fc_pair *metadata);
 fc_send fc_grpc_send_message(fc_engine *c, fc_stream *stream, const fc_payload *payload, bool last);
 fc_send fc_grpc_half_close(fc_engine *c, fc_stream *stream);

@@ -140,6 +140,8 @@ fc_grpc_request(fc_h2 *c, uint32_t id, const fc_field_set *set, bool too_large, 
 		fc_h2_put_rst(c, id, FC_H2_REFUSED_STREAM, true);
 		return;
 	}
+	if (FARCALL_LIKELY(!end))
+		fc_h2_expect_more(c);
 	if (FARCALL_LIKELY(!end && !too_large && (set->says & (USUAL | UNUSUAL)) == USUAL &&
 	        refusal(set) == 0)) {
 		begin_call(c, s, set);

@@ -64,6 +64,8 @@ fc_grpc_send_head(fc_engine *c, fc_stream *stream, size_t n, const fc_pair *meta
 
 	if ((s->flags & (SENDS_NO_MORE | FC_STREAM_HEAD_OUT)) != 0)
 		return FC_SEND_GONE;
+	if (!fc_grpc_response_fits(c, n, metadata))
+		return FC_SEND_TOO_LARGE;
 	return fc_grpc_put_response(c, s, n, metadata) ? FC_SEND_OK : FC_SEND_NO_MEMORY;
 }
 
@@ -90,13 +92,19 @@ fc_grpc_half_close(fc_engine *c, fc_stream *stream)
 
 /* ---- a client's streams ---- */
 
+bool
+fc_grpc_used_up(const fc_engine *c)
+{
+	return !c->config.client || c->dead || c->going_away || c->drain != FC_DRAIN_NO ||
+	    (c->tasks & FC_TASK_FAIL) != 0 || c->next_out > FC_H2_ID_MOST;
+}
+
 uint32_t
 fc_grpc_can_open(const fc_engine *c)
 {
 	uint32_t numbers;
 
-	if (!c->config.client || c->dead || c->going_away || c->drain != FC_DRAIN_NO ||
-	    (c->tasks & FC_TASK_FAIL) != 0 || c->next_out > FC_H2_ID_MOST)
+	if (fc_grpc_used_up(c))
 		return 0;
 	numbers = (FC_H2_ID_MOST - c->next_out) / 2 + 1;
 	return c->open >= c->peer_streams ? 0 : FC_MIN(c->peer_streams - c->open, numbers);
@@ -111,6 +119,8 @@ fc_grpc_open(fc_engine *c, const fc_request *request, void *user)
 		c->wants_capacity = true;
 		return NULL;
 	}
+	if (!fc_grpc_request_fits(c, request))
+		return NULL;
 	s = fc_h2_stream_new(c, c->next_out);
 	if (s == NULL)
 		return NULL;

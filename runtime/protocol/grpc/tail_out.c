@@ -166,6 +166,8 @@ fc_grpc_send_tail(fc_engine *c, fc_stream *stream, const fc_tail *tail)
 
 	if ((s->flags & ENDED) != 0)
 		return FC_SEND_GONE;
+	if (!fc_grpc_tail_fits(c, s, tail))
+		return FC_SEND_TOO_LARGE;
 	if (FARCALL_LIKELY(s->pending.size == 0)) {
 		if (!put(c, s, tail))
 			return FC_SEND_NO_MEMORY;

@@ -1,8 +1,10 @@
 /*
- * abuse.c: what a peer may make us do for nothing. Two token buckets of time for resets (rapid
- * reset, CVE-2023-44487; resets that the peer provokes, CVE-2025-8671); for each kind of frame that
- * carries no call on, a bucket that is refilled by time and by work: DATA and HEADERS, either way.
- * So a busy connection may ping, probe and update windows as it likes, and an idle one may not.
+ * abuse.c: what a peer may make us do for nothing. A bucket of time for resets (rapid reset,
+ * CVE-2023-44487; resets that the peer provokes, CVE-2025-8671), to which each stream that both
+ * ends have ended gives one back: a client that mostly awaits its answers may cancel for ever. For
+ * each kind of frame that carries no call on, a bucket that is refilled by time and by work: DATA
+ * and HEADERS, either way. So a busy connection may ping, probe and update windows as it likes, and
+ * an idle one may not.
  */
 #include "runtime/protocol/h2/connection.h"
 
@@ -57,4 +59,11 @@ fc_h2_count_reset(fc_h2 *c)
 		return true;
 	fc_h2_fail(c, FC_H2_ENHANCE_YOUR_CALM, FARCALL_CAUSE_LIMIT, "%s", resets.what);
 	return false;
+}
+
+void
+fc_h2_forgive_reset(fc_h2 *c)
+{
+	if (c->resets.spent != 0)
+		c->resets.spent--;
 }

@@ -48,6 +48,7 @@ set_up(fc_h2 *c, uint64_t now)
 	c->recv_initial = (int32_t)FC_MAX(c->config.stream_window, FC_H2_WINDOW);
 	c->send_window = c->send_initial = FC_H2_WINDOW;
 	c->peer_streams = FC_H2_STREAMS_AT_FIRST;
+	c->peer_list = UINT32_MAX;
 	fc_list_init(&c->ready);
 	fc_list_init(&c->sent);
 	fc_buf_init(&c->payload, pool, FC_H2_FRAME_SIZE);

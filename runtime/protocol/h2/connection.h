@@ -34,7 +34,9 @@ can reach: two peers that wait in order to write must not both stop reading */
 #define FC_H2_RESETS_RATE 33u
 #define FC_H2_STREAMS_AT_FIRST 100u /* client: before the server has told its limit */
 #define FC_H2_EMPTIES_MOST 1024u    /* messages without a byte that an owner may leave untaken */
-#define FC_H2_PATIENCE_NS (60 * FC_NS_PER_S) /* an answer that the peer does not take at all */
+#define FC_H2_GATHERED_MOST (64u << 20) /* server: bytes of requests that are not whole yet */
+#define FC_H2_PATIENCE_S 60u /* an answer of which the peer takes nothing, a request that stops */
+#define FC_H2_PATIENCE_NS (FC_H2_PATIENCE_S * FC_NS_PER_S)
 
 typedef struct fc_engine fc_h2;
 
@@ -72,6 +74,7 @@ typedef struct fc_h2_stream {
 	size_t untaken;        /* bytes of messages shown that the owner has not taken */
 	uint32_t empties;      /* messages without a byte shown since it last took any */
 	uint64_t content_left; /* of content-length; FC_NEVER: not said */
+	uint64_t heard_at;     /* when it began, or last brought a byte */
 
 	/* sending */
 	int32_t send_window;
@@ -211,10 +214,13 @@ struct fc_engine {
 	int32_t recv_initial; /* what a new stream's peer may send */
 	int32_t send_initial;
 	fc_list ready, sent;
-	size_t backlog; /* `pending` of all streams */
+	size_t backlog;  /* `pending` of all streams */
+	size_t gathered; /* `message` of all streams */
 
 	/* the peer's settings */
 	uint32_t peer_streams;
+	uint32_t peer_list;  /* bytes of a header list, 32 a field counted */
+	size_t refused_list; /* of the last one that was looked at: its size, if too large */
 
 	/* frames out */
 	fc_chain out;
@@ -309,8 +315,9 @@ void fc_h2_reset_by_peer(fc_h2 *c, fc_h2_stream *s);
 void fc_h2_stream_release(fc_h2 *c, fc_h2_stream *s);
 void fc_h2_forget_streams(fc_h2 *c); /* frees all of them */
 void fc_h2_drop_pending(fc_h2 *c, fc_h2_stream *s);
-void fc_h2_sweep(fc_h2 *c); /* end of the turn */
-void fc_h2_trim(fc_h2 *c);  /* trim_due has come */
+void fc_h2_drop_message(fc_h2 *c, fc_h2_stream *s); /* what has come of one */
+void fc_h2_sweep(fc_h2 *c);                         /* end of the turn */
+void fc_h2_trim(fc_h2 *c);                          /* trim_due has come */
 bool fc_h2_recently_ended(const fc_h2 *c, uint32_t id);
 bool fc_h2_recently_reset(const fc_h2 *c, uint32_t id);
 void fc_h2_note_closed(fc_h2 *c, uint32_t id, bool ended);
@@ -332,7 +339,8 @@ void fc_h2_recv_initial(fc_h2 *c);                  /* our settings are acknowle
 void fc_h2_wait(fc_h2 *c, fc_h2_stream *s);         /* it has `pending` */
 void fc_h2_pump(fc_h2 *c);                          /* frames what has room now */
 void fc_h2_be_patient(fc_h2 *c, fc_h2_stream *s);
-void fc_h2_impatience(fc_h2 *c); /* patience_due has come */
+void fc_h2_expect_more(fc_h2 *c); /* server: a request has begun and not ended */
+void fc_h2_impatience(fc_h2 *c);  /* patience_due has come */
 
 /* The connection's window takes a frame of `size` bytes. */
 static inline void
@@ -377,5 +385,6 @@ fc_h2_out_add(fc_h2 *c, size_t size)
 /* One more of a kind; false: too many, and the connection has been failed. */
 bool fc_h2_idle_frame(fc_h2 *c, fc_h2_idle kind);
 bool fc_h2_count_reset(fc_h2 *c);
+void fc_h2_forgive_reset(fc_h2 *c); /* a stream was served to its end: one more is free */
 
 #endif

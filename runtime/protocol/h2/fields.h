@@ -8,7 +8,10 @@
 
 #include "runtime/protocol/protocol.h"
 
-#define FC_FIELDS_MOST 128 /* fields of one header list */
+/* Fields of one header list. Above FC_PAIRS_MOST of runtime/call/metadata.h by more than what the
+ * protocol itself adds (a request: 8, trailers alone: 5), so that whatever a call may send a call
+ * can receive. */
+#define FC_FIELDS_MOST 144
 
 typedef enum fc_token {
 	FC_TOKEN_OTHER, /* metadata */

@@ -55,8 +55,11 @@ apply(fc_h2 *c, uint32_t id, uint32_t value)
 			return false;
 		}
 		break;
+	case FC_H2_MAX_HEADER_LIST_SIZE:
+		c->peer_list = value;
+		break;
 	default:
-		break; /* no frame of ours is above the least size; the list size is advice */
+		break; /* no frame of ours is above the least size */
 	}
 	return true;
 }
@@ -121,7 +124,7 @@ put_setting(uint8_t *p, unsigned id, uint32_t value)
 void
 fc_h2_introduce(fc_h2 *c)
 {
-	uint32_t list = (uint32_t)FC_MIN(c->config.max_metadata, UINT32_MAX);
+	uint32_t list = (uint32_t)FC_MIN(c->config.max_metadata, FC_H2_BLOCK_MOST);
 	uint8_t *p = fc_h2_control(c, FC_H2_SETTINGS, 0, 0, 18, false);
 
 	if (p == NULL)

@@ -54,6 +54,7 @@ fc_h2_stream_new(fc_h2 *c, uint32_t id)
 	s->recv_window = c->recv_initial;
 	s->send_window = c->send_initial;
 	s->content_left = FC_NEVER;
+	s->heard_at = c->now;
 	s->opened_at = c->out.size + c->written;
 	c->open++;
 	c->running++;
@@ -130,6 +131,8 @@ closed(fc_h2 *c, fc_h2_stream *s, bool ended)
 {
 	c->open--;
 	fc_h2_note_closed(c, s->id, ended);
+	if ((s->flags & FC_STREAM_RESET) == 0)
+		fc_h2_forgive_reset(c);
 	if ((s->flags & FC_STREAM_HELD) == 0) {
 		let_go(c, s);
 	} else if ((s->flags & FC_STREAM_RESET) == 0) {
@@ -175,11 +178,18 @@ fc_h2_drop_pending(fc_h2 *c, fc_h2_stream *s)
 	s->flags &= ~(uint32_t)(FC_STREAM_READY | FC_STREAM_SENT_DUE);
 }
 
+void
+fc_h2_drop_message(fc_h2 *c, fc_h2_stream *s)
+{
+	c->gathered -= fc_buf_size(&s->message);
+	fc_buf_fini(&s->message);
+}
+
 static void
 reset(fc_h2 *c, fc_h2_stream *s, bool ended)
 {
 	fc_h2_drop_pending(c, s);
-	fc_buf_fini(&s->message);
+	fc_h2_drop_message(c, s);
 	s->flags |= FC_STREAM_RESET;
 	closed(c, s, ended);
 }
@@ -248,7 +258,7 @@ free_stream(fc_h2 *c, fc_h2_stream *s)
 		c->data_stream = NULL;
 	fc_list_remove(&s->wait);
 	if (s->message.block != NULL)
-		fc_buf_fini(&s->message);
+		fc_h2_drop_message(c, s);
 	s->next = c->spare;
 	c->spare = s;
 }
@@ -304,7 +314,7 @@ fc_h2_forget_streams(fc_h2 *c)
 		if (s == NULL)
 			continue;
 		fc_h2_drop_pending(c, s);
-		fc_buf_fini(&s->message);
+		fc_h2_drop_message(c, s);
 	}
 	fc_map_fini(&c->streams);
 	c->going = NULL;

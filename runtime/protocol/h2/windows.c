@@ -194,7 +194,7 @@ fc_h2_pump(fc_h2 *c)
 	}
 }
 
-/* ---- answers that nobody takes ---- */
+/* ---- answers that nobody takes, requests that stop ---- */
 
 /* Its owner has answered and gone: so the engine watches that the peer goes on taking it. Time is
  * told in ticks only: the first one sets the limit, as does the first after each progress. */
@@ -206,20 +206,60 @@ fc_h2_be_patient(fc_h2 *c, fc_h2_stream *s)
 }
 
 void
+fc_h2_expect_more(fc_h2 *c)
+{
+	if (c->patience_due == FC_NEVER)
+		c->patience_due = c->now + FC_H2_PATIENCE_NS;
+}
+
+/* The peer is to speak: it has not ended its request, and nothing was answered. */
+static bool
+is_awaited(const fc_h2 *c, const fc_h2_stream *s)
+{
+	return !c->config.client &&
+	    (s->flags & (FC_STREAM_REMOTE_END | FC_STREAM_HEAD_OUT | FC_STREAM_END_QUEUED)) == 0;
+}
+
+/* When to look at it again; it is ended if it has been silent for too long. */
+static uint64_t
+await_request(fc_h2 *c, fc_h2_stream *s)
+{
+	uint64_t due = s->heard_at + FC_H2_PATIENCE_NS;
+
+	if (due > c->now)
+		return due;
+	fc_grpc_fail(c, s, FARCALL_CANCELLED, FARCALL_CAUSE_TIMED_OUT,
+	    "the request stopped coming: no byte of it in %u s", FC_H2_PATIENCE_S);
+	return FC_NEVER;
+}
+
+/* The same for an answer. */
+static uint64_t
+await_taker(fc_h2 *c, fc_h2_stream *s)
+{
+	if (s->patient_until == 0)
+		s->patient_until = c->now + FC_H2_PATIENCE_NS;
+	if (s->patient_until > c->now)
+		return s->patient_until;
+	fc_h2_reset(c, s, FC_H2_CANCEL);
+	return FC_NEVER;
+}
+
+void
 fc_h2_impatience(fc_h2 *c)
 {
+	uint64_t due = FC_NEVER;
+
 	c->patience_due = FC_NEVER;
 	for (uint32_t i = 0; c->streams.slots != NULL && i <= c->streams.mask; i++) {
 		fc_h2_stream *s = (fc_h2_stream *)c->streams.slots[i].value;
 
-		if (s == NULL || fc_h2_closed(s) || (s->flags & FC_STREAM_HELD) != 0 ||
-		    s->pending.size == 0)
+		if (s == NULL || fc_h2_closed(s))
 			continue;
-		if (s->patient_until == 0)
-			s->patient_until = c->now + FC_H2_PATIENCE_NS;
-		if (s->patient_until <= c->now)
-			fc_h2_reset(c, s, FC_H2_CANCEL);
-		else
-			c->patience_due = FC_MIN(c->patience_due, s->patient_until);
+		if (is_awaited(c, s))
+			due = FC_MIN(due, await_request(c, s));
+		else if ((s->flags & FC_STREAM_HELD) == 0 && s->pending.size != 0)
+			due = FC_MIN(due, await_taker(c, s));
 	}
+	c->patience_due = FC_MIN(c->patience_due, due); /* an event may have set it */
 }

@@ -18,7 +18,8 @@ class OurServer(unittest.TestCase):
     def setUpClass(cls):
         cls.process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         port = int(cls.process.stdout.readline())
-        cls.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[
+        cls.target = f"127.0.0.1:{port}"
+        cls.channel = grpc.insecure_channel(cls.target, options=[
             ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
             ("grpc.max_metadata_size", 65536)])
         cls.stub = pair_pb2_grpc.TestStub(cls.channel)
@@ -92,6 +93,22 @@ class OurServer(unittest.TestCase):
             pair_pb2.Message(), metadata=(("large", "x" * 20000),), timeout=10))
         self.assertEqual(code, grpc.StatusCode.RESOURCE_EXHAUSTED)
         self.test_echo()
+
+    def test_answers_that_the_client_does_not_take(self):
+        with grpc.insecure_channel(self.target, options=[
+                ("grpc.max_metadata_size", 1000),
+                ("grpc.absolute_max_metadata_size", 1000)]) as channel:
+            stub = pair_pb2_grpc.TestStub(channel)
+            pending = stub.Wait.future(pair_pb2.Message(), timeout=30)
+            stub.Metadata(pair_pb2.Message(), metadata=(("large", "x" * 800),), timeout=10)
+            for size in (1000, 7000):
+                code, details = self.code_of(lambda: stub.Metadata(
+                    pair_pb2.Message(), metadata=(("large", "x" * size),), timeout=10))
+                self.assertEqual(code, grpc.StatusCode.RESOURCE_EXHAUSTED)
+                self.assertIn("response metadata: a header list of", details)
+                self.assertIn("the peer takes at most 1000", details)
+            self.assertFalse(pending.done())
+            pending.cancel()
 
     def test_sizes(self):
         for size in (0, 1, 100, 16 * 1024, 65535, 65536, 100000, MIB, 4 * MIB - 5):

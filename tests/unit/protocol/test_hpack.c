@@ -371,11 +371,11 @@ list_limits(void **state)
 
 	decoder = fc_hpack_decoder_new(NULL, LARGE, &classifier);
 	built.size = 0;
-	for (int i = 0; i < FC_FIELDS_MOST; i++)
+	for (int i = 0; i < 144; i++)
 		build(0x40, "x", NULL, 20);
 	assert_int_equal(decode_built(decoder), FC_HPACK_OK);
-	assert_int_equal(set.n_metadata, FC_FIELDS_MOST);
-	for (size_t i = 0; i < FC_FIELDS_MOST; i++)
+	assert_int_equal(set.n_metadata, 144);
+	for (size_t i = 0; i < 144; i++)
 		metadata(i, "x", "vvvvvvvvvvvvvvvvvvvv");
 	build(0, "x", NULL, 1);
 	assert_int_equal(decode_built(decoder), FC_HPACK_TOO_LARGE);

@@ -156,17 +156,45 @@ bad_ones(void **state)
 		const bad *b = &bads[i];
 		fc_address address;
 		fc_error error;
-		char text[400];
+		char text[400], quoted[FC_ADDRESS_QUOTE];
 
 		fc_error_clear(&error);
+		fc_address_quote(quoted, b->text);
 		assert_int_equal(
 		    fc_address_parse(&address, b->text, &error), FARCALL_INVALID_ARGUMENT);
 		assert_int_equal(error.code, FARCALL_INVALID_ARGUMENT);
 		assert_int_equal(error.cause, FARCALL_CAUSE_BAD_ADDRESS);
-		snprintf(text, sizeof text, "bad address \"%s\", column %d: %s", b->text, b->column,
+		snprintf(text, sizeof text, "bad address \"%s\", column %d: %s", quoted, b->column,
 		    b->why);
 		assert_string_equal(error.text, text);
 	}
+}
+
+/* What is quoted has no control characters and fits. */
+static void
+quotes(void **state)
+{
+	char quoted[FC_ADDRESS_QUOTE], text[200];
+
+	(void)state;
+	fc_address_quote(quoted, "localhost:1\n\x7f\x01");
+	assert_string_equal(quoted, "localhost:1\\x0a\\x7f\\x01");
+	fc_address_quote(quoted, "");
+	assert_string_equal(quoted, "");
+	memset(text, 'x', sizeof text);
+	text[120] = 0;
+	fc_address_quote(quoted, text);
+	assert_string_equal(quoted, text);
+	text[120] = 'x';
+	text[121] = 0;
+	fc_address_quote(quoted, text);
+	text[120] = 0;
+	assert_memory_equal(quoted, text, 120);
+	assert_string_equal(quoted + 120, "...");
+	memset(text, '\n', sizeof text);
+	text[199] = 0;
+	fc_address_quote(quoted, text);
+	assert_string_equal(quoted + strlen(quoted) - 7, "\\x0a...");
 }
 
 static void
@@ -305,6 +333,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    clean_test(good_ones),
 	    clean_test(bad_ones),
+	    clean_test(quotes),
 	    clean_test(all_of_a_list),
 	    clean_test(limits),
 	    clean_test(none),

@@ -157,7 +157,7 @@ not_of_this_host(void **state)
 	assert_int_equal(error.cause, FARCALL_CAUSE_HOST_NOT_FOUND);
 	assert_memory_equal(error.text, "look up no.such.host.invalid: ", 30);
 	expect_failure("file:/tmp", FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
-	    "\"file:/tmp\" cannot be bound");
+	    "bad address \"file:/tmp\", column 1: a registry cannot be bound");
 }
 
 static void
