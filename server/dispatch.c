@@ -209,8 +209,10 @@ returned(fc_server_call *call, farcall_code *code)
 	if (!pending && *code != FARCALL_OK)
 		fc_call_misuse(
 		    &call->call, "a handler completed its call, then returned a failure");
+	if ((before & FC_PHASE_COMPLETED) == 0)
+		return false; /* whoever completes it writes the result at this moment */
 	*code = call->result;
-	return (before & FC_PHASE_COMPLETED) != 0;
+	return true;
 }
 
 /* The peer leaves more answers lie than we keep for it. Tells handlers on other threads, too. */

@@ -140,6 +140,8 @@ sim_servers_look(sim *w)
 			continue;
 		free_server(w, server);
 		w->old[i] = NULL;
+		/* Its last words may lie on a link that is blocked, for longer than it lived. */
+		w->net.trouble[w->old_number[i]]++;
 	}
 }
 

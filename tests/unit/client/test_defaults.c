@@ -96,6 +96,7 @@ of_http2(void **state)
 	assert_int_equal(FC_H2_STREAMS_AT_FIRST, 100);
 	assert_int_equal(FC_H2_EMPTIES_MOST, 1024);
 	assert_int_equal(FC_H2_PATIENCE_NS, UINT64_C(60000000000));
+	assert_int_equal(FC_H2_GATHERED_MOST, 67108864);
 	assert_int_equal(FC_H2_FRAME_SIZE, 16384);
 	assert_int_equal(FC_FIELDS_MOST, 144);
 	assert_int_equal(FC_PAIRS_MOST, 128);

@@ -85,15 +85,15 @@ static void
 and_for_nobody_else(void **state)
 {
 	leaver stays = {.ms = 60000, .told = false};
-	uint64_t ms;
+	uint64_t usual, ms; /* a sanitizer may add its own second to both */
 
 	(void)state;
-	assert_false(exit_beside(&stays, &ms));
+	assert_false(exit_beside(&stays, &usual));
 	/* a child has none of its parent's threads */
 	fc_thread_leaving();
 	assert_false(exit_beside(&stays, &ms));
 	fc_thread_left();
-	assert_true(ms < 1000);
+	assert_true(ms < usual + 900);
 }
 
 int

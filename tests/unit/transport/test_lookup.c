@@ -106,7 +106,7 @@ literals(void **state)
 	    {"unix:/a/b", {"unix:/a/b"}, true},
 	    {"unix:///a%20b", {"unix:/a b"}, true},
 	    {"mem:x", {"mem:x"}, true},
-	    {"fd:1000", {"fd:1000"}, false},
+	    {"fd:1000", {"fd:1000"}, true},
 	};
 	fc_loop *loop = open_loop();
 	int before = threads();
