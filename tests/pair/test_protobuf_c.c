@@ -101,6 +101,40 @@ a_closure_later_from_another_thread(void **state)
 	old_server_fini(&old);
 }
 
+/* Each channel's connection is on a loop of its own. */
+static void
+several_loops_have_the_service(void **state)
+{
+	enum { N = 4 };
+	caller who[N];
+	farcall_channel *first;
+	old_server old;
+
+	(void)state;
+	old_server_init(&old, "127.0.0.1:0");
+	farcall_server_set_loops(old.server, N);
+	old_server_start(&old);
+	first = old.channel;
+	for (int i = 0; i < N; i++) {
+		if (i != 0)
+			old.channel =
+			    farcall_channel_open(farcall_endpoint_address(old.endpoint, 0));
+		assert_int_equal(test_echo(old.channel, "old"), FARCALL_OK);
+		begin_wait(&who[i], &old, i == N - 1 ? 50 : LONG_MS);
+	}
+	for (int i = N; i-- > 0;) {
+		if (i != N - 1)
+			old_service_answer(old.service.waiting[i], "later");
+		end_wait(&who[i]);
+		assert_int_equal(who[i].code, i == N - 1 ? FARCALL_DEADLINE_EXCEEDED : FARCALL_OK);
+		if (i != 0)
+			farcall_channel_close(who[i].channel);
+	}
+	old_service_answer(old.service.waiting[N - 1], "too late");
+	old.channel = first;
+	old_server_fini(&old);
+}
+
 static void
 answer_in_thread(void *data)
 {
@@ -541,6 +575,7 @@ main(void)
 	    clean_test(a_closure_inside_invoke),
 	    clean_test(a_reply_may_stand_on_the_stack),
 	    clean_test(a_closure_later_from_another_thread),
+	    clean_test(several_loops_have_the_service),
 	    clean_test(a_closure_from_another_thread_while_invoke_runs),
 	    clean_test(a_second_closure_is_logged_and_ignored),
 	    clean_test(a_second_closure_ends_no_other_call),

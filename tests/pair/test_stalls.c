@@ -146,14 +146,20 @@ answer_much(test_pair *pair, farcall_call *call, const Pair__Message *request, P
 	return FARCALL_OK;
 }
 
-/* In place, one after the other, so that the count is exact. */
+static unsigned loops = 1;
+
+/* In place, one after the other, so that the count is exact. With several loops the first one has a
+ * connection, so that the peer's goes to another. */
 static void
 start(test_pair *pair)
 {
 	test_pair_init(pair, "127.0.0.1:0");
 	farcall_service_set_blocking(pair->service, "Custom", false);
 	pair->custom = answer_much;
+	farcall_server_set_loops(pair->server, loops);
 	test_pair_start(pair);
+	if (loops > 1)
+		assert_int_equal(test_echo(pair->channel, "first"), FARCALL_OK);
 }
 
 static void
@@ -245,6 +251,7 @@ requests_that_do_not_end_take_no_room(void **state)
 	test_pair_init(&pair, "127.0.0.1:0");
 	farcall_service_set_blocking(pair.service, "Custom", false);
 	farcall_service_set_max_calls(pair.service, 2);
+	farcall_server_set_loops(pair.server, loops);
 	pair.custom = answer_nothing;
 	test_pair_start(&pair);
 	greet(&r, &pair);
@@ -307,5 +314,8 @@ main(void)
 	    clean_test(handlers_on_other_threads_are_held_back),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("one loop", tests, NULL, NULL);
+
+	loops = 2;
+	return failed + cmocka_run_group_tests_name("two loops", tests, NULL, NULL);
 }
