@@ -107,7 +107,8 @@ check_unavailable(const sim_call *c)
 {
 	const sim *w = c->world;
 
-	if (!c->wait_for_ready || says_stopped(c))
+	/* A server without memory goes away, and says so. */
+	if (!c->wait_for_ready || says_stopped(c) || w->oom)
 		return;
 	if (w->net.trouble[c->server] == c->trouble && !sim_server_drains(w, c->server) &&
 	    !sim_net_is_sick(&w->net, c->server))
