@@ -341,7 +341,8 @@ init_by_defaults(const message_type *type, uint8_t *message)
 		if (field->default_value == NULL || field->label == PROTOBUF_C_LABEL_REPEATED)
 			continue;
 		if (field->type == PROTOBUF_C_TYPE_STRING || field->type == PROTOBUF_C_TYPE_MESSAGE)
-			memcpy(message + field->offset, &field->default_value, sizeof(void *));
+			memcpy(message + field->offset, &field->default_value,
+			    sizeof field->default_value);
 		else
 			memcpy(message + field->offset, field->default_value,
 			    fc_wire_rules[field->type].element);

@@ -85,7 +85,8 @@ fc_h2_ping(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload)
 static void
 abort_unseen(fc_h2 *c, uint32_t last)
 {
-	fc_abort abort = {FARCALL_UNAVAILABLE, FARCALL_CAUSE_SHUTDOWN, c->farewell.text, true, false};
+	fc_abort abort = {
+	    FARCALL_UNAVAILABLE, FARCALL_CAUSE_SHUTDOWN, c->farewell.text, true, false};
 
 	for (uint32_t i = 0; c->streams.slots != NULL && i <= c->streams.mask; i++) {
 		fc_h2_stream *s = (fc_h2_stream *)c->streams.slots[i].value;
