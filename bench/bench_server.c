@@ -1,6 +1,6 @@
 /*
- * farcall-bench-server --port N: serves bench.EchoService on 127.0.0.1, for load generators.
- * SIGTERM ends it.
+ * farcall-bench-server --port N [--handler-threads N]: serves bench.EchoService on 127.0.0.1, for
+ * load generators. SIGTERM ends it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,13 +37,16 @@ main(int argc, char **argv)
 	char address[32];
 	farcall_code rc;
 
-	if (argc != 3 || strcmp(argv[1], "--port") != 0) {
-		fprintf(stderr, "usage: farcall-bench-server --port N\n");
+	if ((argc != 3 && argc != 5) || strcmp(argv[1], "--port") != 0 ||
+	    (argc == 5 && strcmp(argv[3], "--handler-threads") != 0)) {
+		fprintf(stderr, "usage: farcall-bench-server --port N [--handler-threads N]\n");
 		return 2;
 	}
 	snprintf(address, sizeof address, "127.0.0.1:%d", atoi(argv[2]));
 	server = farcall_server_new();
 	farcall_server_stop_on_signals(server);
+	if (argc == 5)
+		farcall_server_set_handler_threads(server, (unsigned)atoi(argv[4]));
 	bench_echo_service__register(server, &service, NULL);
 	farcall_server_bind(server, address);
 	if ((rc = farcall_server_listen(server)))
