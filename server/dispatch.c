@@ -275,8 +275,10 @@ run(fc_work *work)
 
 	call->skipped = farcall_call_cancelled(&call->call); /* while it waited for its turn */
 	call->postponed = !call->skipped && looks_choked(call->conn);
-	if (call->skipped || call->postponed)
+	if (call->skipped || call->postponed) {
+		work->idle = true;
 		return;
+	}
 	call->code = run_handler(call);
 	call->unsent = call->call.in.used + call->call.out.used;
 	if (call->unsent != 0)
@@ -318,8 +320,8 @@ done(fc_work *work, bool ran)
 	} else if (call->skipped) {
 		fc_reply_finish(call);
 	} else if (call->postponed) {
-		work->task.run = admit;
-		fc_loop_ready(call->conn->conn.loop, &work->task);
+		work->task.run = admit; /* behind what other threads have answered and mailed */
+		fc_loop_post(call->conn->conn.loop, &work->task);
 	} else {
 		answer(call);
 	}

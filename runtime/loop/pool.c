@@ -68,6 +68,7 @@ fc_crew_do_pooled(fc_crew *crew)
 	crew->n_pool--;
 	fc_unlock(&crew->lock);
 	atomic_fetch_sub_explicit(&crew->waiting, 1, memory_order_relaxed);
+	work->idle = false;
 	start = uv_hrtime();
 	work->run(work);
 	work->took = uv_hrtime() - start;
