@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define TURNS_AFTER_STOP 100 /* others on a lent loop may never be done */
+
 static farcall_server nil_server = {
     .nil = true,
     .error = {FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, "server: out of memory"},
@@ -277,9 +279,13 @@ fc_server_drop(farcall_server *server)
 static void
 step_until_stopped(farcall_server *server)
 {
+	int turns = 0;
+
 	while (atomic_load(&server->state) != FC_SERVER_STOPPED)
 		fc_loop_turn(server->loop, FC_NEVER);
-	fc_loop_turn(server->loop, 0); /* what was posted before the door closed */
+	do /* what was posted before the door closed, or left ready */
+		fc_loop_turn(server->loop, 0);
+	while (++turns < TURNS_AFTER_STOP && fc_loop_has_work(server->loop));
 }
 
 /* The first loop stops last; then the other loops' handlers are waited for, too. */
