@@ -446,7 +446,7 @@ act(owner *o, uint8_t op, uint8_t argument)
 		tick(o);
 		break;
 	case 2:
-		ops->drain(o->engine, o->now);
+		ops->drain(o->engine, o->now, "");
 		break;
 	case 3:
 		write_out(o, (size_t)argument * 64 + 1);

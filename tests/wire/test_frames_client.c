@@ -385,7 +385,7 @@ CLIENT(drains)
 	wire_open_stream(w);
 	wire_send(w, 1, "x", true);
 	wire_said(w);
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	assert_int_equal(ops->can_open(w->engine), 0);
 	wire_says(w, "");
 	wire_response(w, 1);
@@ -397,7 +397,7 @@ CLIENT(drains)
 CLIENT(drains_when_idle)
 {
 	wire_greeting(w);
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	wire_tick(w, 1);
 	wire_sees(w, "drained\n");
 	wire_says(w, "GOAWAY 0 NO_ERROR \"\"\n");

@@ -70,11 +70,11 @@ fc_h2_ping(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload)
 		if (c->drain == FC_DRAIN_ASKED && !c->config.client &&
 		    memcmp(payload, fc_h2_drain_ping, 8) == 0)
 			fc_h2_drain_tell(c);
-		else
+		else if (!fc_h2_keepalive_answered(c, payload))
 			fc_h2_idle_frame(c, FC_IDLE_UNKNOWN);
 		return;
 	}
-	if (!fc_h2_idle_frame(c, FC_IDLE_PING))
+	if (!fc_h2_idle_frame(c, FC_IDLE_PING) || !fc_h2_ping_in_time(c))
 		return;
 	p = fc_h2_control(c, FC_H2_PING, FC_H2_ACK, 0, 8, true);
 	if (p != NULL)
@@ -117,6 +117,15 @@ write_farewell(fc_h2 *c, uint32_t code, const uint8_t *text, size_t size)
 	    shown);
 }
 
+/* gRFC A8: to be told from other reasons by these two. */
+static void
+note_too_many_pings(fc_h2 *c, uint32_t code, const uint8_t *text, size_t size)
+{
+	if (code == FC_H2_ENHANCE_YOUR_CALM && size == sizeof FC_H2_TOO_MANY_PINGS - 1 &&
+	    memcmp(text, FC_H2_TOO_MANY_PINGS, size) == 0 && c->events->on_too_many_pings != NULL)
+		c->events->on_too_many_pings(c->owner, c->config.keepalive_ns);
+}
+
 void
 fc_h2_goaway_in(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload)
 {
@@ -135,6 +144,7 @@ fc_h2_goaway_in(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload)
 	if (c->going_away && !fc_h2_idle_frame(c, FC_IDLE_UNKNOWN))
 		return;
 	write_farewell(c, fc_get32(payload + 4), payload + 8, frame->length - 8);
+	note_too_many_pings(c, fc_get32(payload + 4), payload + 8, frame->length - 8);
 	c->goaway = last;
 	if (!c->going_away) {
 		c->going_away = true;
