@@ -156,6 +156,7 @@ struct farcall_server {
 	unsigned peer_timeout_ms;
 	bool peer_timeout_set;
 	fc_lifecycle life;
+	uint64_t seed; /* of ages' jitter; 0: by address and time */
 	bool serial;
 	bool on_signals;
 	bool lent; /* the loop is the program's */
@@ -308,6 +309,9 @@ unsigned fc_lifecycle_peer_timeout(const farcall_server *server);
 bool fc_lifecycle_begin(fc_server_conn *conn); /* false: no memory */
 void fc_lifecycle_end(fc_server_conn *conn);
 void fc_lifecycle_note_quiet(fc_server_conn *conn); /* at a flush */
+
+/* For tests: the same ages each time. Before start. */
+void fc_server_seed(farcall_server *server, uint64_t seed);
 
 /* endpoint.c */
 extern farcall_endpoint fc_nil_endpoint;

@@ -96,6 +96,12 @@ farcall_server_set_max_connection_grace_ms(farcall_server *server, uint64_t ms)
 }
 
 void
+fc_server_seed(farcall_server *server, uint64_t seed)
+{
+	server->seed = seed;
+}
+
+void
 fc_lifecycle_configure(const farcall_server *server, fc_engine_config *config)
 {
 	const fc_lifecycle *life = &server->life;
@@ -118,6 +124,14 @@ fc_lifecycle_peer_timeout(const farcall_server *server)
 
 /* ---- a connection ---- */
 
+static uint64_t
+seed_of(const fc_server_loop *at)
+{
+	if (at->server->seed != 0)
+		return at->server->seed + at->index;
+	return fc_loop_now(at->loop) ^ (uint64_t)(uintptr_t)at;
+}
+
 /* Less or more by at most a tenth, evenly, so that clients that came together do not all come back
  * together. xorshift64*. */
 static uint64_t
@@ -126,9 +140,7 @@ with_jitter(fc_server_loop *at, uint64_t ns)
 	uint64_t x = at->random;
 
 	if (x == 0)
-		x = ((fc_loop_now(at->loop) ^ (uint64_t)(uintptr_t)at) *
-		        UINT64_C(0x9e3779b97f4a7c15)) |
-		    1;
+		x = seed_of(at) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	x ^= x >> 12;
 	x ^= x << 25;
 	x ^= x >> 27;

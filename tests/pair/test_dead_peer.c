@@ -180,6 +180,8 @@ keepalive_finds_a_dead_server_without_calls(void **state)
 	assert_in_range(ms_since(start), 690, 5000);
 	assert_int_equal(test_echo(pair.channel, "a new connection"), FARCALL_OK);
 	test_pair_fini(&pair);
+	for (int i = 0; i < 5000 && test_allocator_live() != 0; i++)
+		uv_sleep(1);
 }
 
 static void

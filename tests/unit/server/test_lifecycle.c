@@ -30,6 +30,7 @@ begin(fixture *f)
 	f->loop = fc_loop_open(&f->clock, &error);
 	assert_non_null(f->loop);
 	test_pair_init(&f->pair, "mem:life");
+	fc_server_seed(f->pair.server, 1);
 	farcall_server_set_loop(f->pair.server, f->loop);
 	f->channel = farcall_channel_open("mem:life");
 	farcall_channel_set_loop(f->channel, f->loop);
