@@ -31,6 +31,7 @@ static const farcall_metadata no_metadata;
 void
 fc_call_renew(farcall_call *call, size_t max_message)
 {
+	call->flow = NULL;
 	call->method = NULL;
 	call->self = NULL;
 	call->deadline = FC_NEVER;

@@ -40,9 +40,12 @@ typedef struct fc_call_ops {
 	bool (*peer_ids)(const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid);
 } fc_call_ops;
 
+typedef struct fc_flow fc_flow;
+
 struct farcall_call {
 	/* constant from birth, or from the start of the call on */
 	const fc_call_ops *ops;
+	fc_flow *flow; /* of a streaming call; NULL: unary, or not started (flow.h) */
 	const farcall_method *method; /* NULL until known */
 	void *self;                   /* server: of the service */
 	uint64_t deadline;            /* ns of the monotonic clock, FC_NEVER: none */
