@@ -5,6 +5,7 @@
 #include "tests/support/pair.h"
 
 #include "client/internal.h"
+#include "runtime/loop/inside.h"
 #include "server/internal.h"
 
 #include <stdio.h>
@@ -156,6 +157,52 @@ an_idle_connection_ends(void **state)
 		pass(&f, 1000 * S); /* nobody comes back without a call */
 		assert_int_equal(connections(&f), 0);
 	}
+	end(&f);
+}
+
+/* It begins at the very moment: the server has said GOAWAY, and takes what crosses it. */
+static void
+a_call_that_crosses_the_end_is_served(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	outcome to = {0};
+	fixture f;
+
+	(void)state;
+	begin(&f);
+	farcall_server_set_max_connection_idle_ms(f.pair.server, 60000);
+	start(&f);
+	echo(&f);
+	pass(&f, 60 * S - 1);
+	pair_test_echo__async(farcall_call_new(f.channel), &request, note, &to);
+	f.clock.now++;
+	settle(&f);
+	assert_int_equal(to.times, 1);
+	assert_int_equal(to.code, FARCALL_OK);
+	assert_int_equal(connections(&f), 0);
+	end(&f);
+}
+
+static void
+a_connection_takes_its_timer_along(void **state)
+{
+	size_t before;
+	fixture f;
+
+	(void)state;
+	begin(&f);
+	farcall_server_set_max_connection_idle_ms(f.pair.server, 60000);
+	farcall_server_set_max_connection_age_ms(f.pair.server, 60000);
+	start(&f);
+	settle(&f);
+	before = f.loop->timers.count; /* the server's own */
+	echo(&f);
+	assert_true(f.loop->timers.count > before);
+	farcall_channel_close(f.channel);
+	f.channel = NULL;
+	settle(&f);
+	assert_int_equal(connections(&f), 0);
+	assert_int_equal(f.loop->timers.count, before);
 	end(&f);
 }
 
@@ -573,6 +620,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    clean_test(an_idle_connection_ends),
+	    clean_test(a_call_that_crosses_the_end_is_served),
+	    clean_test(a_connection_takes_its_timer_along),
 	    clean_test(calls_keep_it_alive),
 	    clean_test(it_is_not_idle_during_a_call),
 	    clean_test(pings_are_no_calls),
