@@ -6,6 +6,7 @@
 
 #include "client/internal.h"
 #include "runtime/loop/inside.h"
+#include "runtime/protocol/h2/connection.h"
 #include "server/internal.h"
 
 #include <stdio.h>
@@ -515,6 +516,40 @@ a_call_after_long_silence_brings_a_ping(void **state)
 	end(&f);
 }
 
+/* Both ends' timers stand where they stood, though bytes come and go and calls begin and end. */
+static void
+calls_move_no_timer(void **state)
+{
+	const fc_conn *client, *server;
+	const fc_timer *life;
+	uint64_t dues[5];
+	fixture f;
+
+	(void)state;
+	begin(&f);
+	farcall_server_set_max_connection_idle_ms(f.pair.server, 60000);
+	farcall_server_set_max_connection_age_ms(f.pair.server, 60000);
+	farcall_channel_set_keepalive_ms(f.channel, 10000);
+	start(&f);
+	echo(&f);
+	client = &f.channel->sub.line->conn;
+	server = (const fc_conn *)FC_CONTAINER(
+	    f.pair.server->loops[0]->conns.next, fc_server_conn, in_loop);
+	life = &((const fc_server_conn *)server)->life;
+	for (int i = 0; i < 100; i++) {
+		const uint64_t now[5] = {client->timer.due, server->timer.due, life->due,
+		    client->engine->keepalive_due, server->engine->keepalive_due};
+
+		assert_true(client->timer.at != 0 && server->timer.at != 0 && life->at != 0);
+		if (i == 0)
+			memcpy(dues, now, sizeof dues);
+		assert_memory_equal(dues, now, sizeof dues);
+		pass(&f, FC_NS_PER_MS / 2);
+		echo(&f);
+	}
+	end(&f);
+}
+
 /* ---- settings ---- */
 
 typedef void server_setter(farcall_server *server, uint64_t ms);
@@ -635,6 +670,7 @@ main(void)
 	    clean_test(doubling_ends_where_the_setting_does),
 	    clean_test(permitted_pings_keep_it_alive),
 	    clean_test(a_call_after_long_silence_brings_a_ping),
+	    clean_test(calls_move_no_timer),
 	    clean_test(settings_of_a_server_have_ranges),
 	    clean_test(settings_of_a_channel_have_ranges),
 	    clean_test(settings_come_in_time),
