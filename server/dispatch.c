@@ -112,6 +112,7 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 		    conn, stream, FARCALL_RESOURCE_EXHAUSTED, why != NULL ? why : "out of memory");
 		return;
 	}
+	conn->quiet_at = FC_NEVER;
 	call->stream = stream;
 	call->call.method = route->method;
 	call->call.self = route->service->self;
@@ -235,6 +236,8 @@ fc_dispatch_resume(fc_conn *base)
 	fc_server_conn *conn = conn_of(base);
 	fc_list *item;
 
+	if (FARCALL_UNLIKELY(conn->idles))
+		fc_lifecycle_note_quiet(conn);
 	if (FARCALL_LIKELY(fc_list_empty(&conn->held)) || is_choked(conn))
 		return;
 	item = fc_list_pop(&conn->held);

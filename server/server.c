@@ -126,8 +126,10 @@ farcall_server_set_peer_timeout_ms(farcall_server *server, uint64_t ms)
 	if (value != 0)
 		set_size(server, &value, "peer time-out", value, FC_SERVER_PEER_TIMEOUT_LEAST_MS,
 		    FC_SERVER_PEER_TIMEOUT_MOST_MS);
-	if (server->error.code == FARCALL_OK)
-		server->peer_timeout_ms = (unsigned)value;
+	if (server->error.code != FARCALL_OK)
+		return;
+	server->peer_timeout_ms = (unsigned)value;
+	server->peer_timeout_set = true;
 }
 
 void
@@ -224,6 +226,7 @@ farcall_server_new(void)
 	server->handler_threads = FC_CREW_THREADS;
 	server->n_loops = 1;
 	server->peer_timeout_ms = FC_SERVER_PEER_TIMEOUT_MS;
+	fc_lifecycle_init(&server->life);
 	fc_list_init(&server->services);
 	fc_list_init(&server->endpoints);
 	fc_list_init(&server->registries);
