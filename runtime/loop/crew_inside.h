@@ -96,8 +96,8 @@ void fc_work_by_mail(fc_task *task);
 void fc_work_in_place(fc_work *work); /* run() and done(), unwatched */
 
 /* `hand` is inside a run() with the loop; else nothing happens. `debug`: waits until the loop is
- * taken, if there is anybody. */
-void fc_crew_give(fc_crew *crew, fc_hand *hand, bool debug);
+ * taken, if there is anybody. False: there is nobody. */
+bool fc_crew_give(fc_crew *crew, fc_hand *hand, bool debug);
 
 /* watch.c; under the lock */
 bool fc_crew_watch(fc_crew *crew, fc_hand *hand); /* true: has taken the loop, inside a turn */
