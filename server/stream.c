@@ -153,9 +153,9 @@ may_block(farcall_call *base, fc_error *error)
 		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
 		    "a step of a stream: " FC_FORKED_TEXT);
 	if (!fc_crew_block_begin())
-		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_LIMIT,
-		    "a step that may block: the other handler threads of the loop all block "
-		    "already: raise their number, or use the step with a callback");
+		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT,
+		    "a step that may block: all other handler threads of the loop block already: "
+		    "raise their number, or use the step with a callback");
 	if (fc_loop_inside(at->loop))
 		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
 		    "a step that may block, on the thread that turns the server's loop: use the "
@@ -163,7 +163,7 @@ may_block(farcall_call *base, fc_error *error)
 	return FARCALL_OK;
 }
 
-/* Another thread turns the loop. */
+/* It has been given away; another thread turns it. */
 static bool
 turn(farcall_call *base)
 {
@@ -252,12 +252,11 @@ taken(farcall_call *base, size_t size)
 /* Only then is it over for the program: no step is left waiting. The flow is in use up the stack,
  * by somebody who has a reference. */
 static void
-emptied(farcall_call *base)
+emptied(farcall_call *base, bool said)
 {
 	fc_server_call *call = of_server(base);
 
-	if (!call->streaming->ended)
-		return; /* completed on another thread: fc_stream_end() comes to it */
+	(void)said;
 	fc_reply(call, call->streaming->result);
 	fc_flow_shut(base->flow, FARCALL_CANCELLED, true);
 	fc_reply_finish(call);

@@ -44,6 +44,8 @@ come_back(fc_crew *crew, fc_work *work)
 	fc_hand *hand = fc_hand_self();
 	bool back;
 
+	if (hand != NULL)
+		hand->away = false;
 	fc_lock(&crew->lock);
 	back = hand != NULL && crew->offer == hand;
 	if (back) {
@@ -222,6 +224,8 @@ fc_crew_give(fc_crew *crew, fc_hand *hand, bool debug)
 		gone = is_let_go(crew, hand);
 		goto out;
 	}
+	if (hand != NULL && crew->owner != hand)
+		hand->away = true; /* the loop was taken */
 	if (hand == NULL || crew->owner != hand || (word & WORD_RUNS) == 0)
 		goto out;
 	gone = crew->n_hands >= 2;
@@ -240,6 +244,7 @@ fc_crew_give(fc_crew *crew, fc_hand *hand, bool debug)
 	while (debug && will_be_taken(crew, hand))
 		fc_cond_wait(&crew->taken, &crew->lock);
 	gone = is_let_go(crew, hand);
+	hand->away = gone;
 out:
 	fc_unlock(&crew->lock);
 	return gone;
@@ -250,5 +255,5 @@ fc_crew_block_begin(void)
 {
 	fc_hand *hand = fc_hand_self();
 
-	return hand == NULL || fc_crew_give(hand->crew, hand, false);
+	return hand == NULL || hand->away || fc_crew_give(hand->crew, hand, false);
 }
