@@ -338,7 +338,7 @@ void fc_server_calls_free(fc_server_loop *at);
 fc_server_call *fc_server_call_new(fc_server_conn *conn, const fc_route *route);
 
 /* stream.c: calls with a flow; of the loop's owner, but for the last two */
-bool fc_stream_begin(fc_server_call *call); /* gives it one; false: no memory */
+bool fc_stream_begin(fc_server_call *call);       /* gives it one; false: no memory */
 bool fc_stream_takes(const fc_server_call *call); /* many messages from its client */
 void fc_stream_message(fc_server_call *call, const uint8_t *bytes, size_t size);
 void fc_stream_sent(fc_server_call *call);

@@ -215,8 +215,8 @@ fc_reply_end(fc_server_call *call, farcall_code code, const char *text)
 		fc_server_send_tail(conn, call->stream, &tail);
 		fc_conn_touch(conn);
 	}
-	fc_reply_lost(
-	    call, code == FARCALL_DEADLINE_EXCEEDED ? FARCALL_DEADLINE_EXCEEDED : FARCALL_CANCELLED);
+	fc_reply_lost(call,
+	    code == FARCALL_DEADLINE_EXCEEDED ? FARCALL_DEADLINE_EXCEEDED : FARCALL_CANCELLED);
 }
 
 static fc_send
@@ -260,8 +260,8 @@ fc_send
 fc_reply_head(fc_server_call *call)
 {
 	fc_conn *conn = &call->conn->conn;
-	fc_send sent = conn->ops->send_head(
-	    conn->engine, call->stream, call->call.head.n, call->call.head.at);
+	fc_send sent =
+	    conn->ops->send_head(conn->engine, call->stream, call->call.head.n, call->call.head.at);
 
 	if (sent == FC_SEND_TOO_LARGE)
 		refuse(conn, call->stream, "response metadata");

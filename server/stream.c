@@ -2,7 +2,8 @@
  * stream.c: a server's streaming calls: what its flow (flow.h) asks of the loop, and their end.
  *
  * The handler runs as crew work and may block in its steps, as long as another thread turns the
- * loop meanwhile. Callbacks of steps are crew work of the same kind, one piece at a time for a call.
+ * loop meanwhile. Callbacks of steps are crew work of the same kind, one piece at a time for a
+ * call.
  *
  * While the program may still send, the engine has one message of the call at most that waits for
  * the peer. When the program has ended the call, all that is left goes to the engine at once, then
@@ -302,8 +303,8 @@ fc_stream_begin(fc_server_call *call)
 	if (s == NULL)
 		return false;
 	fc_error_clear(&error);
-	call->call.flow = fc_flow_new(
-	    &call->call, &flow_ops, config->pool, config->stream_window / 4, &error);
+	call->call.flow =
+	    fc_flow_new(&call->call, &flow_ops, config->pool, config->stream_window / 4, &error);
 	if (call->call.flow == NULL) {
 		fc_free(s);
 		return false;

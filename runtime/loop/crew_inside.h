@@ -109,7 +109,8 @@ bool fc_crew_alone(const fc_crew *crew);
 void fc_crew_pool(fc_crew *crew, fc_work *work);
 void fc_crew_submit(fc_crew *crew);
 void fc_crew_submit_task(fc_task *task);
-void fc_crew_do_pooled(fc_crew *crew, fc_hand *hand); /* under the lock, which it lets go of meanwhile */
+void fc_crew_do_pooled(
+    fc_crew *crew, fc_hand *hand); /* under the lock, which it lets go of meanwhile */
 
 /* learn.c; the owner */
 void fc_learn_blocked(fc_work_kind *kind);
