@@ -27,14 +27,15 @@ typedef struct fc_server_stream {
 	/* the loop's owner */
 	fc_task pump; /* the flow has asked for it; keeps a reference */
 	fc_task end;  /* the program, or a failure, has asked for the end; likewise */
-	fc_work callbacks;
+	fc_work callbacks; /* out or not; keeps a reference while it is */
+	bool out, again;   /* … and it is due again when it comes back */
 	bool head_out;
 	bool ended; /* the program has ended the call, with `result`: what it sent is on its way */
-	bool orphaned; /* the loop has stopped: callbacks run in a thread of their own */
 	farcall_code result;
 
 	/* any thread */
-	atomic_bool ending; /* `end` was posted */
+	atomic_bool ending;   /* `end` was posted */
+	atomic_bool orphaned; /* the loop has stopped: callbacks run in a thread of their own */
 
 	/* under the call's `lock` */
 	bool failed, settled;
@@ -117,7 +118,7 @@ pump_alone(void *data)
 {
 	fc_server_call *call = (fc_server_call *)data;
 
-	call->streaming->orphaned = true;
+	atomic_store(&call->streaming->orphaned, true);
 	fc_flow_pump(call->call.flow);
 	fc_call_drop(&call->call);
 }
@@ -182,11 +183,17 @@ run_callbacks(fc_work *work)
 static void
 callbacks_done(fc_work *work, bool ran)
 {
-	fc_server_call *call = FC_CONTAINER(work, fc_server_stream, callbacks)->call;
+	fc_server_stream *s = FC_CONTAINER(work, fc_server_stream, callbacks);
 
 	if (!ran)
 		run_callbacks(work);
-	fc_call_drop(&call->call);
+	if (s->again) {
+		s->again = false;
+		fc_crew_ready(&s->callbacks);
+		return;
+	}
+	s->out = false;
+	fc_call_drop(&s->call->call);
 }
 
 static void
@@ -194,10 +201,14 @@ call_back(farcall_call *base)
 {
 	fc_server_stream *s = stream_of(base);
 
-	if (s->orphaned) {
+	if (atomic_load(&s->orphaned)) {
 		fc_flow_call_back(base->flow);
 		return;
 	}
+	s->again = s->out;
+	if (s->out)
+		return; /* they have run, but the item is still on its way back */
+	s->out = true;
 	fc_refs_hold(&base->refs);
 	fc_crew_ready(&s->callbacks);
 }
