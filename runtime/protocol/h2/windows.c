@@ -23,6 +23,8 @@ tell(fc_h2 *c, fc_h2_stream *s)
 	s->recv_window += (int32_t)s->owed;
 	s->owed = 0;
 	s->heard_at = c->now; /* it was perhaps we who kept the peer waiting */
+	if (s->prefix_size != 0 && !c->config.client)
+		fc_h2_expect_more(c);
 }
 
 void
