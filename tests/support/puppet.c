@@ -265,8 +265,7 @@ pour(const fc_payload *payload, fc_sink *sink)
 fc_send
 puppet_say(puppet_call *c, const Stream__Message *message, bool last)
 {
-	fc_payload payload = {
-	    stream__message__get_packed_size(message), flat, pour, message};
+	fc_payload payload = {stream__message__get_packed_size(message), flat, pour, message};
 	fc_send sent = FC_SEND_GONE;
 
 	if (c->stream != NULL)

@@ -31,12 +31,12 @@ typedef struct puppet_call {
 	size_t untaken;    /* bytes of messages */
 
 	unsigned received;
-	uint32_t last;  /* number of the last one */
-	bool disorder;  /* that is not its place in the row */
-	size_t size;    /* of the data of all */
-	bool waiting;   /* a message waits for the server's window */
-	bool head;      /* has come */
-	char said[64];  /* "said" of the head, "said-last" of the tail */
+	uint32_t last; /* number of the last one */
+	bool disorder; /* that is not its place in the row */
+	size_t size;   /* of the data of all */
+	bool waiting;  /* a message waits for the server's window */
+	bool head;     /* has come */
+	char said[64]; /* "said" of the head, "said-last" of the tail */
 	char last_said[64];
 
 	bool ended, reset; /* reset: without a tail */
@@ -57,13 +57,13 @@ void puppet_take(puppet_call *c);                                    /* all that
 void puppet_cancel(puppet_call *c);
 
 /* Turns until the condition holds; fails after 20 s. */
-#define puppet_until(p, condition)                                          \
-	do {                                                                \
-		uint64_t puppet_end_ = uv_hrtime() + 20 * FC_NS_PER_S;      \
-		while (!(condition)) {                                      \
-			puppet_turn(p);                                     \
-			assert_true(uv_hrtime() < puppet_end_);             \
-		}                                                           \
+#define puppet_until(p, condition)                                     \
+	do {                                                           \
+		uint64_t puppet_end_ = uv_hrtime() + 20 * FC_NS_PER_S; \
+		while (!(condition)) {                                 \
+			puppet_turn(p);                                \
+			assert_true(uv_hrtime() < puppet_end_);        \
+		}                                                      \
 	} while (0)
 
 /* So many turns in which nothing has to happen. */
