@@ -308,6 +308,8 @@ run(fc_work *work)
 	if (call->skipped || call->postponed)
 		return;
 	call->code = run_handler(call);
+	if (FARCALL_UNLIKELY(call->call.flow != NULL))
+		return; /* its callbacks may be at work already; it is bounded by itself */
 	call->unsent = call->call.in.used + call->call.out.used;
 	if (call->unsent != 0)
 		atomic_fetch_add(&call->conn->unsent, call->unsent);
