@@ -111,6 +111,10 @@ typedef enum fc_send {
 typedef struct fc_stream {
 	void *user;         /* the owner's; set in on_request, or given to open() */
 	size_t max_message; /* from config; on_request may lower it */
+
+	/* Server; on_request may set it: the client may be silent between two messages, or before
+	 * the first one, for as long as it likes. Else a request that stops is ended. */
+	bool may_pause;
 } fc_stream;
 
 typedef struct fc_engine_events {
