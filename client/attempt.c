@@ -2,6 +2,8 @@
  * attempt.c: a call's stream on a line, and what the engine tells of it. Everything that arrives is
  * copied or unpacked inside the event, into the call's own memory.
  *
+ * Of a streaming call the messages go by its flow, and what arrives is taken by stream_events.c.
+ *
  * A call that the server surely has not seen is tried again: once; if nothing of it has left, as
  * often as it takes. After the response's head it is committed and never tried again.
  */
@@ -135,7 +137,10 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 	}
 	use_line(call, line);
 	fc_list_append(&line->calls, &call->in_list);
-	send_request(line, call);
+	if (call->call.flow != NULL)
+		fc_stream_open(call);
+	else
+		send_request(line, call);
 	fc_line_touch(line);
 	return true;
 }
@@ -149,6 +154,10 @@ on_head(void *owner, fc_stream *stream, const fc_head *head)
 
 	((fc_line *)owner)->answered = true;
 	call->committed = true;
+	if (call->call.flow != NULL) {
+		fc_stream_head(call, head);
+		return;
+	}
 	if (!call->sending)
 		fc_call_forget_request(call);
 	if (fc_metadata_receive(
@@ -177,6 +186,10 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 	fc_conn *conn = (fc_conn *)owner;
 	fc_error error;
 
+	if (call->call.flow != NULL) {
+		fc_stream_message(call, bytes, size);
+		return;
+	}
 	if (call->reply != NULL) {
 		fc_call_end_with(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "more than one response message");
@@ -210,6 +223,10 @@ on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 		fc_call_end_late(call);
 		return;
 	}
+	if (base->flow != NULL) {
+		fc_stream_tail(call, tail);
+		return;
+	}
 	if (!fc_metadata_receive(&base->trailers, &base->kept, tail->n_metadata, tail->metadata))
 		fc_call_doom_by_memory(base, &base->kept);
 	base->of_peer = base->code == FARCALL_OK && tail->cause == FARCALL_CAUSE_NONE;
@@ -239,7 +256,8 @@ fail_by_abort(fc_client_call *call, const fc_abort *abort)
 static bool
 may_try_again(const fc_client_call *call, const fc_abort *abort)
 {
-	return !call->committed && abort->unseen && (abort->unsent || !call->retried);
+	return !call->committed && abort->unseen && (abort->unsent || !call->retried) &&
+	    (call->call.flow == NULL || fc_flow_may_replay(call->call.flow));
 }
 
 static void
@@ -254,6 +272,8 @@ on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 	} else if (may_try_again(call, abort)) {
 		call->retried = call->retried || !abort->unsent;
 		call->sending = false;
+		if (call->call.flow != NULL)
+			fc_flow_again(call->call.flow);
 		fc_picker_again(call->channel, call);
 	} else {
 		fail_by_abort(call, abort);
@@ -267,7 +287,9 @@ on_sent(void *owner, fc_stream *stream)
 
 	(void)owner;
 	call->sending = false;
-	if (call->committed)
+	if (call->call.flow != NULL)
+		fc_flow_sent(call->call.flow);
+	else if (call->committed)
 		fc_call_forget_request(call);
 }
 
