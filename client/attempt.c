@@ -168,8 +168,8 @@ on_head(void *owner, fc_stream *stream, const fc_head *head)
 }
 
 /* A message that does not parse is the peer's fault, not an argument of the program's. */
-static void
-fail_unpack(fc_client_call *call, const fc_error *error)
+void
+fc_attempt_fail_unpack(fc_client_call *call, const fc_error *error)
 {
 	farcall_code code =
 	    error->code == FARCALL_RESOURCE_EXHAUSTED ? error->code : FARCALL_INTERNAL;
@@ -200,7 +200,7 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 	        &call->reply, &error) == FARCALL_OK)
 		conn->ops->taken(conn->engine, stream, size);
 	else
-		fail_unpack(call, &error);
+		fc_attempt_fail_unpack(call, &error);
 }
 
 /* The server's word for the same deadline, which has passed here too: ours says more. */
@@ -288,7 +288,7 @@ on_sent(void *owner, fc_stream *stream)
 	(void)owner;
 	call->sending = false;
 	if (call->call.flow != NULL)
-		fc_flow_sent(call->call.flow);
+		fc_stream_sent(call);
 	else if (call->committed)
 		fc_call_forget_request(call);
 }

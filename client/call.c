@@ -266,6 +266,7 @@ const fc_call_ops fc_client_call_ops = {
     .let_go = let_go,
     .destroy = fc_call_destroy,
     .ended = ended,
+    .headed = headed,
     .peer = peer,
     .peer_ids = peer_ids,
 };

@@ -168,7 +168,6 @@ fc_drive_may_block(farcall_channel *channel, fc_error *error)
 		return refuse_guest(error);
 	if (fc_loop_inside(channel->loop))
 		return refuse_inside(error);
-	fc_crew_block_begin();
 	return FARCALL_OK;
 }
 

@@ -206,12 +206,8 @@ typedef enum fc_call_phase { FC_CALL_IDLE, FC_CALL_OPEN, FC_CALL_DONE } fc_call_
 
 /* What a streaming call has besides; while call.flow is set. */
 typedef struct fc_streaming {
-	/* the thread that starts it, then the owner */
-	bool begun;  /* constant from the start on: there is an owner */
-	bool wanted; /* the flow has asked for its pump before */
-	bool tail;   /* it has ended by the peer's status */
-
 	/* the owner */
+	bool tail; /* it has ended by the peer's status */
 	fc_task tell;
 
 	/* the flow's, one at a time */
@@ -299,6 +295,7 @@ void fc_stream_tail(fc_client_call *call, const fc_tail *tail);
 
 /* streams.c */
 void fc_stream_open(fc_client_call *call); /* there is a stream for it */
+void fc_stream_sent(fc_client_call *call);
 void fc_stream_over(fc_client_call *call); /* its outcome stands; a reference less */
 
 /* calls.c: call objects */
@@ -311,6 +308,7 @@ extern farcall_call fc_call_nil, fc_call_no_channel, fc_call_forked;
 extern const fc_engine_events fc_attempt_events;
 bool fc_attempt_open(
     fc_line *line, fc_client_call *call); /* false: the line has no stream to give */
+void fc_attempt_fail_unpack(fc_client_call *call, const fc_error *error);
 void fc_attempt_drop(fc_client_call *call, farcall_code code); /* resets it, if it has not ended */
 
 /* picker.c */
@@ -422,7 +420,7 @@ farcall_code fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *err
 /* Begins it, and returns. */
 farcall_code fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error);
 
-/* The caller's thread may wait for what the loop does. A handler gives its own loop away. */
+/* The caller's thread may wait for what the loop does. */
 farcall_code fc_drive_may_block(farcall_channel *channel, fc_error *error);
 
 /* Callbacks will come: there is a loop, and a thread that turns it, or the program does. */

@@ -32,14 +32,36 @@ has_one_reply(const farcall_call *call)
 	return call->method->shape == FARCALL_CLIENT_STREAM;
 }
 
+/* Unpacked here: nobody else uses call->in, since there is nothing to receive. */
+static void
+take_reply(fc_client_call *call, const uint8_t *bytes, size_t size)
+{
+	farcall_call *base = &call->call;
+	ProtobufCMessage *reply = NULL;
+	fc_error error;
+
+	if (base->flow->reply != NULL) {
+		fc_call_end_with(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
+		    "more than one response message");
+		return;
+	}
+	fc_error_clear(&error);
+	if (fc_unpack(base->method->reply, bytes, size, &fc_guard_defaults, &base->in, &reply,
+	        &error) != FARCALL_OK) {
+		fc_attempt_fail_unpack(call, &error);
+		return;
+	}
+	base->flow->reply = reply;
+	call->line->conn.ops->taken(call->line->conn.engine, call->stream, size);
+}
+
 void
 fc_stream_message(fc_client_call *call, const uint8_t *bytes, size_t size)
 {
 	farcall_call *base = &call->call;
 
-	if (has_one_reply(base) && base->flow->arrived != 0)
-		fc_call_end_with(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
-		    "more than one response message");
+	if (has_one_reply(base))
+		take_reply(call, bytes, size);
 	else if (!fc_flow_arrive(base->flow, bytes, size))
 		end_without_memory(call);
 }
@@ -55,7 +77,7 @@ fc_stream_tail(fc_client_call *call, const fc_tail *tail)
 		end_without_memory(call);
 		return;
 	}
-	if (tail->code == FARCALL_OK && has_one_reply(base) && base->flow->arrived == 0) {
+	if (tail->code == FARCALL_OK && has_one_reply(base) && base->flow->reply == NULL) {
 		fc_call_end_with(
 		    call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL, "no response message");
 		return;

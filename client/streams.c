@@ -9,6 +9,7 @@
 #include "client/internal.h"
 
 #include "runtime/base/log.h"
+#include "runtime/loop/crew.h"
 
 #define CREDIT(window) ((window) / 4) /* taken, before the owner is woken to credit it */
 
@@ -71,10 +72,6 @@ wake(farcall_call *base)
 	farcall_channel *channel = call->channel;
 	fc_error error;
 
-	if (!call->streaming.begun) {
-		call->streaming.wanted = true;
-		return;
-	}
 	fc_refs_hold(&base->refs);
 	if (fc_loop_inside(channel->loop)) {
 		atomic_fetch_add(&channel->posted, 1);
@@ -128,14 +125,18 @@ may_block(farcall_call *base, fc_error *error)
 	return fc_drive_may_block(call_of(base)->channel, error);
 }
 
-/* A lent loop is turned by the one thread that steps it, which now waits. Its deadline is a timer
- * of the loop's. */
+/* A lent loop is turned by the one thread that steps it, which now waits. The call's deadline is a
+ * timer of the loop's. */
 static bool
 turn(farcall_call *base)
 {
 	farcall_channel *channel = call_of(base)->channel;
 
-	if (!channel->lent || channel->loop == NULL)
+	if (!channel->lent) {
+		fc_crew_block_begin();
+		return false;
+	}
+	if (channel->loop == NULL)
 		return false;
 	fc_loop_turn(channel->loop, FC_NEVER);
 	return true;
@@ -152,12 +153,24 @@ take_to_wire(farcall_call *base, const fc_payload *payload, bool last)
 
 	if (call->stream == NULL)
 		return FC_SEND_GONE;
-	if (payload != NULL)
-		sent = line->conn.ops->send_message(line->conn.engine, call->stream, payload, last);
-	else
-		sent = line->conn.ops->half_close(line->conn.engine, call->stream);
+	sent = line->conn.ops->send_message(line->conn.engine, call->stream, payload, last);
 	fc_line_touch(line);
 	return sent;
+}
+
+static void
+emptied(farcall_call *base, bool said)
+{
+	fc_client_call *call = call_of(base);
+	fc_line *line = call->line;
+
+	if (said || call->stream == NULL)
+		return;
+	if (line->conn.ops->half_close(line->conn.engine, call->stream) == FC_SEND_NO_MEMORY)
+		fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
+		    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
+	else
+		fc_line_touch(line);
 }
 
 static void
@@ -226,9 +239,7 @@ fail(farcall_call *base, const fc_error *error)
 	fc_client_call *call = call_of(base);
 	farcall_channel *channel = call->channel;
 
-	if (!call->streaming.begun) {
-		fc_call_settle_error(base, error);
-	} else if (channel->lent || fc_loop_inside(channel->loop)) {
+	if (channel->lent || fc_loop_inside(channel->loop)) {
 		fc_channel_hold(channel);
 		end_now(call, error);
 		fc_channel_check_over(channel);
@@ -245,25 +256,26 @@ static const fc_flow_ops flow_ops = {
     .call_back = call_back,
     .send = take_to_wire,
     .taken = taken,
+    .emptied = emptied,
     .fail = fail,
 };
 
 /* ---- what the owner does ---- */
 
-static void
-pump_if_wanted(fc_client_call *call)
-{
-	if (!call->streaming.wanted)
-		return;
-	call->streaming.wanted = false;
-	fc_flow_pump(call->call.flow);
-}
-
 void
 fc_stream_open(fc_client_call *call)
 {
-	pump_if_wanted(call);
+	fc_refs_hold(&call->call.refs);
 	fc_flow_open(call->call.flow);
+	fc_call_drop(&call->call);
+}
+
+void
+fc_stream_sent(fc_client_call *call)
+{
+	fc_refs_hold(&call->call.refs);
+	fc_flow_sent(call->call.flow);
+	fc_call_drop(&call->call);
 }
 
 void
@@ -271,7 +283,6 @@ fc_stream_over(fc_client_call *call)
 {
 	farcall_channel *channel = call->channel;
 
-	pump_if_wanted(call);
 	fc_flow_shut(call->call.flow, call->call.code, !call->streaming.tail);
 	channel->active--;
 	fc_call_drop(&call->call);
@@ -313,12 +324,16 @@ make_flow(fc_client_call *call)
 		fc_call_settle_error(base, &error);
 }
 
-/* The one request of a server stream. It waits in the flow: nothing blocks. */
+/* The one request of a server stream. It waits in the flow, which nobody else has yet. */
 static void
-send_request(farcall_call *base, const ProtobufCMessage *request)
+put_request(farcall_call *base, const ProtobufCMessage *request)
 {
-	if (fc_flow_send(base->flow, request) == FARCALL_OK)
-		fc_flow_finish_sending(base->flow);
+	fc_error error;
+
+	fc_error_clear(&error);
+	base->flow->out_end = true;
+	if (fc_flow_put(base->flow, request, &error) != FARCALL_OK)
+		fc_call_settle_error(base, &error);
 }
 
 farcall_code
@@ -333,18 +348,15 @@ farcall_call_start(
 		return code;
 	make_flow(call);
 	if (base->code == FARCALL_OK && request != NULL)
-		send_request(base, request);
-	call->streaming.begun = true;
+		put_request(base, request);
 	fc_refs_hold(&base->refs);
 	fc_error_clear(&error);
 	if (base->code == FARCALL_OK &&
 	    fc_drive_async(call->channel, &call->waiter, &error) == FARCALL_OK)
 		return FARCALL_OK;
 	fc_call_end_unbegun(call, &error);
-	if (base->flow != NULL) {
-		pump_if_wanted(call);
+	if (base->flow != NULL)
 		fc_flow_shut(base->flow, base->code, true);
-	}
 	return base->code;
 }
 
@@ -378,7 +390,12 @@ farcall_call_finish(farcall_call *call, const ProtobufCMessage **reply)
 	farcall_code code;
 	fc_flow *flow = flow_of(call, &code);
 
-	return flow != NULL ? fc_flow_finish(flow, reply) : code;
+	if (flow == NULL)
+		return code;
+	code = fc_flow_finish(flow);
+	if (code == FARCALL_OK && reply != NULL && flow->reply != NULL)
+		*reply = flow->reply;
+	return code;
 }
 
 void

@@ -24,8 +24,8 @@ start(const farcall_method *method, const Pair__Message *request, uint64_t timeo
 	farcall_call *call = farcall_call_new(channel);
 
 	farcall_call_set_timeout_ms(call, timeout_ms);
-	assert_int_equal(farcall_call_start(call, method, request != NULL ? &request->base : NULL),
-	    FARCALL_OK);
+	assert_int_equal(
+	    farcall_call_start(call, method, request != NULL ? &request->base : NULL), FARCALL_OK);
 	return call;
 }
 
@@ -61,8 +61,8 @@ expect_end(farcall_call *call, farcall_code code)
 	const Pair__Message *message;
 
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(receive_message(call, &message),
-		    code == FARCALL_OK ? FARCALL_END : code);
+		assert_int_equal(
+		    receive_message(call, &message), code == FARCALL_OK ? FARCALL_END : code);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(farcall_call_finish(call, NULL), code);
 	assert_int_equal(farcall_call_code(call), code);
