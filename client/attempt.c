@@ -218,11 +218,11 @@ on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 	farcall_call *base = &call->call;
 
 	((fc_line *)owner)->answered = true;
-	fc_attempt_drop(call, FARCALL_OK);
 	if (is_about_time(call, tail->code)) {
 		fc_call_end_late(call);
 		return;
 	}
+	fc_attempt_drop(call, FARCALL_OK);
 	if (base->flow != NULL) {
 		fc_stream_tail(call, tail);
 		return;
@@ -266,10 +266,12 @@ on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 	fc_client_call *call = call_of(stream);
 
 	(void)owner;
-	fc_attempt_drop(call, FARCALL_OK);
 	if (is_about_time(call, abort->code)) {
 		fc_call_end_late(call);
-	} else if (may_try_again(call, abort)) {
+		return;
+	}
+	fc_attempt_drop(call, FARCALL_OK);
+	if (may_try_again(call, abort)) {
 		call->retried = call->retried || !abort->unsent;
 		call->sending = false;
 		if (call->call.flow != NULL)

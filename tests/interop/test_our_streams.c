@@ -331,7 +331,7 @@ deadline(void **state)
 		;
 	assert_int_equal(farcall_call_finish(call, NULL), FARCALL_DEADLINE_EXCEEDED);
 	farcall_call_free(call);
-	assert_true(uv_hrtime() - begin >= UINT64_C(290000000));
+	assert_true(uv_hrtime() - begin >= UINT64_C(270000000));
 	assert_true(uv_hrtime() - begin < UINT64_C(10000000000));
 }
 
