@@ -346,7 +346,8 @@ farcall_call_start(
 
 	if (call == NULL)
 		return code;
-	make_flow(call);
+	if (method->shape != FARCALL_UNARY)
+		make_flow(call);
 	if (base->code == FARCALL_OK && request != NULL)
 		put_request(base, request);
 	fc_refs_hold(&base->refs);
