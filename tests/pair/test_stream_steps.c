@@ -330,6 +330,7 @@ nothing_blocks_inside_a_step(void **state)
 	wait_told(&f, &to, 1);
 	assert_int_equal(test_log_count(), 3);
 	test_log_release();
+	farcall_call_half_close(call);
 	expect_end(call, FARCALL_OK);
 	end(&f);
 }
