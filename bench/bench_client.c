@@ -101,7 +101,7 @@ die(farcall_call *call)
 	exit(1);
 }
 
-static void
+static uint64_t
 finished(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, uint64_t sent)
 {
 	uint64_t now = now_ns();
@@ -110,10 +110,11 @@ finished(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, uin
 		die(call);
 	meter.ended++;
 	if (now < meter.from || now >= meter.until)
-		return;
+		return now;
 	meter.counted++;
 	meter.last = now;
 	meter.slots[slot_of(now - sent)]++;
+	return now;
 }
 
 static void begin(job *job);
@@ -244,6 +245,7 @@ run_open(const char *target)
 /* When the messages in flight were sent. */
 static struct {
 	uint64_t sent[1 << 16];
+	uint64_t now;
 	bool sending, ended;
 	uv_sem_t room;
 } row;
@@ -254,11 +256,11 @@ when(uint64_t n)
 	return &row.sent[n % (sizeof row.sent / sizeof *row.sent)];
 }
 
-/* Of the answer that comes next. */
-static void
+/* Of the answer that comes next; says what time it is. */
+static uint64_t
 answered(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply)
 {
-	finished(call, code, reply, *when(meter.ended));
+	return finished(call, code, reply, *when(meter.ended));
 }
 
 static void
@@ -273,18 +275,19 @@ static void
 blocking_stream(farcall_call *call)
 {
 	const Bench__EchoMsg *reply = NULL;
+	uint64_t now = now_ns();
 	farcall_code code;
 
 	for (;;) {
-		while (meter.begun - meter.ended < (uint64_t)options.out && more(now_ns())) {
-			*when(meter.begun++) = now_ns();
+		while (meter.begun - meter.ended < (uint64_t)options.out && more(now)) {
+			*when(meter.begun++) = now;
 			if (bench_echo_service_stream__send_request(call, &request) != FARCALL_OK)
 				die(call);
 		}
 		if (meter.begun == meter.ended)
 			break;
 		code = bench_echo_service_stream__recv_reply(call, &reply);
-		answered(call, code, reply);
+		now = answered(call, code, reply);
 	}
 	farcall_call_half_close(call);
 	end_stream(call, bench_echo_service_stream__recv_reply(call, &reply));
@@ -294,9 +297,10 @@ static void
 send_in_thread(void *data)
 {
 	farcall_call *call = (farcall_call *)data;
+	uint64_t now;
 
-	while (uv_sem_wait(&row.room), more(now_ns())) {
-		*when(meter.begun++) = now_ns();
+	while (uv_sem_wait(&row.room), more(now = now_ns())) {
+		*when(meter.begun++) = now;
 		if (bench_echo_service_stream__send_request(call, &request) != FARCALL_OK)
 			die(call);
 	}
@@ -330,11 +334,11 @@ on_stream_sent(farcall_call *call, farcall_code code, const ProtobufCMessage *no
 	row.sending = false;
 	if (meter.begun - meter.ended == (uint64_t)options.out)
 		return;
-	if (!more(now_ns())) {
+	if (!more(row.now)) {
 		farcall_call_half_close(call);
 		return;
 	}
-	*when(meter.begun++) = now_ns();
+	*when(meter.begun++) = row.now;
 	row.sending = true;
 	bench_echo_service_stream__send_request__async(call, &request, on_stream_sent, NULL);
 }
@@ -346,7 +350,7 @@ on_stream_reply(farcall_call *call, farcall_code code, const Bench__EchoMsg *rep
 		row.ended = true;
 		return;
 	}
-	answered(call, code, reply);
+	row.now = answered(call, code, reply);
 	if (!row.sending)
 		on_stream_sent(call, FARCALL_OK, NULL, NULL);
 	bench_echo_service_stream__recv_reply__async(call, on_stream_reply, data);
@@ -370,6 +374,7 @@ run_stream(const char *target)
 	} else if (strcmp(options.variant, "sync") == 0) {
 		blocking_stream(call);
 	} else {
+		row.now = now_ns();
 		on_stream_sent(call, FARCALL_OK, NULL, NULL);
 		bench_echo_service_stream__recv_reply__async(call, on_stream_reply, NULL);
 		while (!row.ended)
