@@ -300,7 +300,8 @@ struct farcall_channel {
 	bool lent;               /* the loop is the program's */
 	uint64_t timeout_ns;
 	unsigned spin_us, peer_timeout_ms;
-	uint64_t seed; /* of the backoff's jitter; 0: by address and time */
+	uint8_t coding; /* of its calls' messages; 0: none */
+	uint64_t seed;  /* of the backoff's jitter; 0: by address and time */
 	atomic_bool used;
 	fc_error error;     /* the first failure of set-up; under `lock` */
 	atomic_bool failed; /* `error` is set */

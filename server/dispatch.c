@@ -146,6 +146,7 @@ fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t
 		    "a second request message in a unary call");
 		return;
 	}
+	call->call.compressed = stream->compressed;
 	error.code = FARCALL_OK;
 	limits.memory = call->call.in.most;
 	code = fc_unpack(call->call.method->request, bytes, size, &limits, &call->call.in,

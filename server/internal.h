@@ -140,6 +140,7 @@ struct farcall_server {
 	fc_error error;
 	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
 	unsigned peer_timeout_ms;
+	uint8_t coding; /* of answers; 0: none */
 	bool serial;
 	bool on_signals;
 	bool lent; /* the loop is the program's */

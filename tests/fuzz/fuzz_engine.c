@@ -167,7 +167,7 @@ static void
 open_call(owner *o, bool whole)
 {
 	fc_request request = {{"/a.B/C", 6}, whole ? FC_NEVER : 1000000000,
-	    (o->habits & METADATA) != 0 ? 3 : 0, some_metadata};
+	    (o->habits & METADATA) != 0 ? 3 : 0, some_metadata, 0};
 	call *c = o->calls;
 
 	while (c < o->calls + CALLS && c->stream != NULL)

@@ -250,7 +250,7 @@ duo_start(duo *d, duo_shape shape, uint32_t seed, uint32_t requests, uint32_t re
 	    (unsigned)replies, (unsigned)most);
 	fc_pair pair = {"x-plan-bin", text, 10, (uint32_t)size, FC_PAIR_BINARY};
 	fc_request request = {{paths[shape], strlen(paths[shape])},
-	    (seed & 2) != 0 ? FC_NEVER : 5 * FC_NS_PER_S + seed, 1, &pair};
+	    (seed & 2) != 0 ? FC_NEVER : 5 * FC_NS_PER_S + seed, 1, &pair, 0};
 
 	call->duo = d;
 	call->shape = shape;
@@ -430,7 +430,7 @@ void
 duo_init(duo *d, uint64_t seed)
 {
 	fc_engine_config config = {true, &d->pool, 4u << 20, 8192, 100, 65535, 65535,
-	    10 * FC_NS_PER_S, "localhost:1", "duo/1", "http"};
+	    10 * FC_NS_PER_S, "localhost:1", "duo/1", "http", 0};
 
 	memset(d, 0, sizeof *d);
 	fc_pool_init(&d->pool, 8u << 20);

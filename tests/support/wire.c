@@ -23,7 +23,7 @@ wire_new(bool client, bool bytewise)
 {
 	wire *w = (wire *)calloc(1, sizeof *w);
 	fc_engine_config config = {client, NULL, 4u << 20, 8192, 100, 65535, 65535,
-	    10 * FC_NS_PER_S, "host:1", "wire/1", "http"};
+	    10 * FC_NS_PER_S, "host:1", "wire/1", "http", 0};
 
 	assert_non_null(w);
 	fc_pool_init(&w->pool, 8u << 20);
@@ -335,7 +335,7 @@ wire_stream(wire *w, uint32_t id)
 uint32_t
 wire_open_stream(wire *w)
 {
-	static const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 0, NULL};
+	static const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 0, NULL, 0};
 	fc_stream *stream = ops->open_stream(w->engine, &request, w);
 
 	if (stream == NULL)

@@ -51,14 +51,6 @@ enum {
 	FC_FIELD_LITERAL = 16  /* lives in no table: for the decoder */
 };
 
-/* Codings of messages, as bits: *_ENCODING. */
-enum fc_coding {
-	FC_CODING_IDENTITY = 1,
-	FC_CODING_GZIP = 2,
-	FC_CODING_DEFLATE = 4,
-	FC_CODING_OTHER = 8 /* one that we do not know */
-};
-
 typedef struct fc_field {
 	const char *name, *value;
 	uint32_t name_size, value_size;
