@@ -41,7 +41,11 @@ farcall_call_set_compression(farcall_call *call, farcall_coding coding)
 void
 farcall_call_set_message_compression(farcall_call *call, bool compress)
 {
-	if (call != NULL && (call->ops->server || call->code == FARCALL_OK))
+	if (call == NULL || (!call->ops->server && call->code != FARCALL_OK))
+		return;
+	if (!call->ops->server && call->started && call->flow == NULL)
+		fc_call_misuse(call, "set message compression: the message has been sent already");
+	else
 		call->plain = !compress;
 }
 

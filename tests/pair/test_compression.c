@@ -275,6 +275,14 @@ calls_that_are_misused(void **state)
 	assert_string_equal(farcall_call_error(call),
 	    "FAILED_PRECONDITION: set compression: a head has been sent already");
 	farcall_call_free(call);
+
+	call = farcall_call_new(pair.channel);
+	farcall_call_set_timeout_ms(call, 10000);
+	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_OK);
+	farcall_call_set_message_compression(call, false);
+	assert_string_equal(farcall_call_error(call),
+	    "FAILED_PRECONDITION: set message compression: the message has been sent already");
+	farcall_call_free(call);
 	test_pair_fini(&pair);
 
 	/* What stands for a call that could not be made stays as it is. */

@@ -1,4 +1,5 @@
-"""pair.Test served by grpcio on 127.0.0.1, port 0; prints the port; ends with its standard input."""
+"""pair.Test served by grpcio on 127.0.0.1, port 0; prints the port; ends with its standard input.
+An argument, gzip or deflate: its answers are compressed so."""
 import sys
 import threading
 from concurrent import futures
@@ -52,7 +53,8 @@ class Test(pair_pb2_grpc.TestServicer):
 
 
 def main():
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=[
+    compression = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}.get(sys.argv[-1])
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), compression=compression, options=[
         ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", 65536)])
     pair_pb2_grpc.add_TestServicer_to_server(Test(), server)
