@@ -136,7 +136,7 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 	}
 	use_line(call, line);
 	fc_list_append(&line->calls, &call->in_list);
-	call->stream->plain = call->call.plain;
+	fc_call_compress(&call->call, call->stream, call->call.plain);
 	send_request(line, call);
 	fc_line_touch(line);
 	return true;

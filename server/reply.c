@@ -275,7 +275,7 @@ send_success(fc_server_call *call)
 		send_failure(call, FARCALL_INTERNAL, text);
 		return;
 	}
-	fc_call_compress(&call->call, call->stream);
+	fc_call_compress(&call->call, call->stream, call->call.plain);
 	head = send_head(call);
 	if (head == FC_SEND_TOO_LARGE)
 		refuse(conn, call->stream, "response metadata");

@@ -73,6 +73,7 @@ struct farcall_call {
 	bool started;    /* settings are closed */
 	uint8_t coding;  /* of messages sent: FARCALL_GZIP, FARCALL_DEFLATE; 0: none */
 	bool plain;      /* … but not of those sent now */
+	bool plain_now;  /* … the owner: nor of that which its flow sends now */
 	bool compressed; /* the last message received was */
 	bool doomed; /* server: the library itself has failed the call: the handler's OK does not
 	                count */
@@ -111,13 +112,14 @@ void fc_call_drop(farcall_call *call); /* one reference less */
  */
 bool fc_coding_check(farcall_coding coding, uint8_t *kept, fc_error *error);
 
-/* Server, the loop's owner: what the call wants of its stream; before each head or message. */
+/* The loop's owner: what the call wants of its stream; before each head or message. `plain`: of the
+ * call that is call->plain, or call->plain_now of what a flow sends. */
 static inline void
-fc_call_compress(const farcall_call *call, fc_stream *stream)
+fc_call_compress(const farcall_call *call, fc_stream *stream, bool plain)
 {
 	if (FARCALL_UNLIKELY(call->coding != 0)) {
 		stream->coding = call->coding;
-		stream->plain = call->plain;
+		stream->plain = plain;
 	}
 }
 

@@ -102,18 +102,20 @@ struct fc_flow {
 	/* under `lock` */
 	fc_mutex lock;
 	fc_cond readable, writable;
-	bool posted;      /* wake() was called */
-	bool calling;     /* fc_flow_call_back() is to come, or under way */
-	fc_buf queue;     /* messages that arrived */
-	size_t taken;     /* bytes that the engine has not been told */
-	unsigned n_taken; /* messages */
-	bool in_end;      /* no more will arrive */
-	bool discards;    /* nothing that arrives is wanted any more */
-	fc_buf unsent;    /* messages for the owner */
-	size_t n_unsent;  /* bytes of them and of those in `sending` that were not offered */
-	bool out_end;     /* the program sends no more */
-	bool over;        /* the call has ended for the wire: `code` stands */
-	bool dropped;     /* with what had arrived */
+	bool posted;        /* wake() was called */
+	bool calling;       /* fc_flow_call_back() is to come, or under way */
+	fc_buf queue;       /* messages that arrived */
+	unsigned coding;    /* of the compressed ones among them */
+	size_t max_message; /* bytes of one, inflated */
+	size_t taken;       /* bytes that the engine has not been told */
+	unsigned n_taken;   /* messages */
+	bool in_end;        /* no more will arrive */
+	bool discards;      /* nothing that arrives is wanted any more */
+	fc_buf unsent;      /* messages for the owner */
+	size_t n_unsent;    /* bytes of them and of those in `sending` that were not offered */
+	bool out_end;       /* the program sends no more */
+	bool over;          /* the call has ended for the wire: `code` stands */
+	bool dropped;       /* with what had arrived */
 	farcall_code code;
 	fc_step recv, send;
 };
@@ -135,6 +137,10 @@ void fc_flow_commit(fc_flow *flow); /* no other stream will come */
 
 /* A message; copied. false: no memory. */
 bool fc_flow_arrive(fc_flow *flow, const uint8_t *bytes, size_t size);
+
+/* The same in on_message of a stream that is `raw`: so that compressed messages wait as they came,
+ * and are inflated one at a time, in the program's thread, when it takes them. */
+bool fc_flow_arrive_from(fc_flow *flow, const fc_stream *stream, const uint8_t *bytes, size_t size);
 
 /* The peer will send no more messages. */
 void fc_flow_end(fc_flow *flow);
