@@ -90,6 +90,7 @@ static const fc_engine_events engine_events = {
     .on_message = fc_dispatch_message,
     .on_half_close = fc_dispatch_half_close,
     .on_abort = fc_dispatch_abort,
+    .on_sent = fc_dispatch_sent,
     .on_drained = fc_conn_drained,
     .on_dead = fc_conn_dead,
 };

@@ -5,6 +5,8 @@
  */
 #include "server/internal.h"
 
+#include "runtime/call/flow.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -92,6 +94,21 @@ deadline_of(fc_loop *loop, uint64_t timeout_ns)
 	return timeout_ns < FC_NEVER - now ? now + timeout_ns : FC_NEVER;
 }
 
+/* A handler that is to take many messages does not wait for the first one. */
+static void
+begin_stream(fc_server_call *call)
+{
+	if (!fc_stream_begin(call)) {
+		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
+		    "no memory for the stream");
+		return;
+	}
+	if (!fc_stream_takes(call))
+		return;
+	call->stream->may_pause = true;
+	fc_dispatch_start(call);
+}
+
 void
 fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 {
@@ -126,9 +143,8 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 	        &call->call.kept, head->n_metadata, head->metadata))
 		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "no memory for the request's metadata");
-	else if (route->method->shape != FARCALL_UNARY)
-		fc_reply_failure(call, FARCALL_UNIMPLEMENTED, FARCALL_CAUSE_NONE,
-		    "streams are not part of this version of the server");
+	else if (FARCALL_UNLIKELY(route->method->shape != FARCALL_UNARY))
+		begin_stream(call);
 }
 
 void
@@ -140,10 +156,14 @@ fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t
 	farcall_code code;
 	fc_error error;
 
+	if (FARCALL_UNLIKELY(call->call.flow != NULL) && fc_stream_takes(call)) {
+		fc_stream_message(call, bytes, size);
+		return;
+	}
 	conn->conn.ops->taken(conn->conn.engine, stream, size);
 	if (call->request != NULL) {
 		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
-		    "a second request message in a unary call");
+		    "a second request message in a call that has one");
 		return;
 	}
 	call->call.compressed = stream->compressed;
@@ -179,11 +199,22 @@ run_handler(fc_server_call *call)
 	if (method->ops_offset + sizeof(void (*)(void)) > service->ops_size)
 		return farcall_call_fail(&call->call, FARCALL_UNIMPLEMENTED,
 		    "%s is not implemented by this server", method->path);
-	if (!make_reply(call)) {
+	if (method->shape <= FARCALL_CLIENT_STREAM && !make_reply(call)) {
 		fc_call_doom_by_memory(&call->call, &call->call.out);
 		return call->call.code;
 	}
 	return method->dispatch(&call->call, service->ops, call->request, call->reply);
+}
+
+static void
+end_call(fc_server_call *call, farcall_code code)
+{
+	if (FARCALL_UNLIKELY(call->call.flow != NULL)) {
+		fc_stream_end(call, code);
+		return;
+	}
+	fc_reply(call, code);
+	fc_reply_finish(call);
 }
 
 /* The second task of a call that was completed later: the answer is packed already. */
@@ -192,8 +223,7 @@ send_completion(fc_task *task)
 {
 	fc_server_call *call = FC_CONTAINER(task, fc_server_call, work.task);
 
-	fc_reply(call, call->result);
-	fc_reply_finish(call);
+	end_call(call, call->result);
 }
 
 /* The handler has returned `*code`. Answers whether the call ends now, with which code; else
@@ -296,10 +326,8 @@ answer(fc_server_call *call)
 	if (FARCALL_UNLIKELY(unsent != 0))
 		fc_refs_hold(&conn->refs);
 	call->work.task.run = send_completion;
-	if (returned(call, &code)) {
-		fc_reply(call, code);
-		fc_reply_finish(call);
-	}
+	if (returned(call, &code))
+		end_call(call, code);
 	if (FARCALL_LIKELY(unsent == 0))
 		return;
 	is_choked(conn);
@@ -342,22 +370,41 @@ count_in(fc_server_call *call)
 }
 
 void
-fc_dispatch_half_close(void *owner, fc_stream *stream)
+fc_dispatch_start(fc_server_call *call)
 {
-	fc_server_call *call = call_of(stream);
-
-	if (call->request == NULL) {
-		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
-		    "no request message in a unary call");
-		return;
-	}
 	if (!count_in(call))
 		return;
 	call->half_closed = true;
 	call->work.run = run;
 	call->work.done = done;
 	call->work.task.run = admit;
-	fc_loop_ready(conn_of(owner)->conn.loop, &call->work.task);
+	fc_loop_ready(call->conn->conn.loop, &call->work.task);
+}
+
+void
+fc_dispatch_half_close(void *owner, fc_stream *stream)
+{
+	fc_server_call *call = call_of(stream);
+
+	(void)owner;
+	if (FARCALL_LIKELY(call->request != NULL))
+		fc_dispatch_start(call);
+	else if (call->call.flow != NULL && fc_stream_takes(call))
+		fc_flow_end(call->call.flow);
+	else
+		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
+		    "no request message in a call that has one");
+}
+
+/* All that was given to the engine has been framed. */
+void
+fc_dispatch_sent(void *owner, fc_stream *stream)
+{
+	fc_server_call *call = call_of(stream);
+
+	(void)owner;
+	if (call->call.flow != NULL)
+		fc_stream_sent(call);
 }
 
 /* ---- the end, otherwise ---- */
@@ -368,8 +415,7 @@ fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 	fc_server_call *call = call_of(stream);
 
 	(void)owner;
-	(void)abort;
-	fc_reply_lost(call);
+	fc_reply_lost(call, abort->code);
 }
 
 void
@@ -382,7 +428,7 @@ fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
 
 		if (conn->conn.engine != NULL)
 			fc_server_send_tail(&conn->conn, call->stream, &tail);
-		fc_reply_lost(call);
+		fc_reply_lost(call, FARCALL_CANCELLED);
 	}
 }
 

@@ -214,8 +214,9 @@ typedef struct fc_server_call {
 	fc_work work; /* the handler; its task then sends the completion */
 	ProtobufCMessage *request;
 	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
-	bool half_closed;
-	bool counted; /* among the calls of server and service: its request is whole */
+	bool half_closed; /* its handler may run: the request is whole, or many messages may come */
+	bool counted;     /* likewise: among the calls of server and service */
+	struct fc_server_stream *streaming; /* stream.c; only of a call that has a flow */
 
 	/* the handler, then the loop's owner */
 	farcall_code code; /* what it returned */
@@ -302,6 +303,8 @@ void fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head);
 void fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size);
 void fc_dispatch_half_close(void *owner, fc_stream *stream);
 void fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort);
+void fc_dispatch_sent(void *owner, fc_stream *stream);
+void fc_dispatch_start(fc_server_call *call); /* the handler, in this turn */
 void fc_dispatch_arm(fc_task *task);
 void fc_dispatch_resume(fc_conn *conn); /* it has written: goes on with what is held */
 
@@ -319,13 +322,35 @@ void fc_reply_failure(
 /* Ends the call on the wire, with nothing that its handler has set: that may run. */
 void fc_reply_end(fc_server_call *call, farcall_code code, const char *text);
 
-/* The wire has ended the call. It is cancelled; one that has reached its handler, or waits for it,
- * goes on without a stream, another is finished. */
-void fc_reply_lost(fc_server_call *call);
+/* The wire has ended the call, and what its handler waits for fails with `code`. It is cancelled;
+ * one that has reached its handler, or waits for it, goes on without a stream, another is finished.
+ */
+void fc_reply_lost(fc_server_call *call, farcall_code code);
 void fc_reply_finish(fc_server_call *call); /* the library's own reference goes */
+
+/* The response's head, with what the handler has added to it. What the peer would not take has been
+ * refused, and the call with it, when it answers TOO_LARGE. */
+fc_send fc_reply_head(fc_server_call *call);
+
+/* Any thread: runs the task with the owner of the call's loop. false: that has stopped. */
+bool fc_reply_post(fc_server_call *call, fc_task *task);
 extern const fc_call_ops fc_server_call_ops;
 void fc_server_calls_free(fc_server_loop *at);
 fc_server_call *fc_server_call_new(fc_server_conn *conn, const fc_route *route);
+
+/* stream.c: calls with a flow; of the loop's owner, but for the last two */
+bool fc_stream_begin(fc_server_call *call);       /* gives it one; false: no memory */
+bool fc_stream_takes(const fc_server_call *call); /* many messages from its client */
+void fc_stream_message(fc_server_call *call, const uint8_t *bytes, size_t size);
+void fc_stream_sent(fc_server_call *call);
+
+/* The program has ended the call: what it has sent goes out, then the outcome; the call is finished
+ * and perhaps gone. */
+void fc_stream_end(fc_server_call *call, farcall_code code);
+void fc_stream_lost(fc_server_call *call, farcall_code code);
+bool fc_stream_ended(const fc_server_call *call); /* it is being finished already */
+void fc_stream_cancel(fc_server_call *call);      /* the program asks for it */
+void fc_stream_free(fc_server_call *call);
 
 /* publish.c */
 farcall_code fc_publish_all(farcall_server *server, fc_error *error);

@@ -165,7 +165,7 @@ serve(fc_crew *crew, fc_hand *hand)
 		if (crew->offer != NULL) {
 			accept_offer(crew, hand);
 		} else if (crew->n_pool > 0 && (watched || fc_crew_alone(crew))) {
-			fc_crew_do_pooled(crew);
+			fc_crew_do_pooled(crew, hand);
 		} else if (!watched) {
 			if (fc_crew_watch(crew, hand))
 				own(crew);

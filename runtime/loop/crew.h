@@ -99,8 +99,10 @@ void fc_crew_start(fc_work *work);
 void fc_crew_run(fc_crew *crew, bool (*over)(void *data), void *data);
 
 /* Any thread. Inside a run() that holds a loop up: gives the loop away now, since what follows may
- * block. Elsewhere it does nothing. If nobody took the loop until run() returned, it comes back. */
-void fc_crew_block_begin(void);
+ * block. Elsewhere it does nothing. If nobody took the loop until run() returned, it comes back.
+ * False: all other threads block already, so nobody will take it soon: whoever waits for something
+ * that the loop brings would wait for ever. */
+bool fc_crew_block_begin(void);
 
 /* The calling thread is one of this crew, so inside a run(), a done() or another task. */
 bool fc_crew_inside(const fc_crew *crew);

@@ -121,6 +121,10 @@ typedef struct fc_stream {
 	void *user;         /* the owner's; set in on_request, or given to open() */
 	size_t max_message; /* from config; on_request may lower it */
 
+	/* Server; on_request may set it: the client may be silent between two messages, or before
+	 * the first one, for as long as it likes. Else a request that stops is ended. */
+	bool may_pause;
+
 	/* The owner's. `raw`: on_message shows compressed messages as they came, and the owner
 	 * inflates each when it takes it (grpc/coding.h). Whoever may keep more than one message
 	 * sets it, for windows count bytes as they came: what he keeps would not be bounded. */
