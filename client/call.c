@@ -84,6 +84,10 @@ fc_call_end(fc_client_call *call)
 	take_apart(call);
 	if (call->async) {
 		fc_timer_stop(channel->loop, &call->waiter.timer);
+		if (call->call.flow != NULL) {
+			fc_stream_over(call);
+			return;
+		}
 		call->deliver.run = on_deliver;
 		fc_drive_deliver(channel, &call->deliver);
 		return;
@@ -215,27 +219,45 @@ ended(const farcall_call *base)
 	return atomic_load(&((const fc_client_call *)base)->phase) == FC_CALL_DONE;
 }
 
-static const char *
-peer(const farcall_call *base)
+/* The head of a streaming call's response stands in it. */
+static bool
+headed(const farcall_call *base)
 {
 	const fc_client_call *call = (const fc_client_call *)base;
 
-	return call->line != NULL ? call->line->peer.text : "";
+	return atomic_load_explicit(&call->streaming.headed, memory_order_acquire);
+}
+
+/* A stream's program may ask while its owner still looks for a line that serves it. */
+static const fc_line *
+line_of(const fc_client_call *call)
+{
+	const farcall_call *base = &call->call;
+
+	return base->flow == NULL || headed(base) || ended(base) ? call->line : NULL;
+}
+
+static const char *
+peer(const farcall_call *base)
+{
+	const fc_line *line = line_of((const fc_client_call *)base);
+
+	return line != NULL ? line->peer.text : "";
 }
 
 static bool
 peer_ids(const farcall_call *base, int64_t *uid, int64_t *gid, int64_t *pid)
 {
-	const fc_client_call *call = (const fc_client_call *)base;
+	const fc_line *line = line_of((const fc_client_call *)base);
 
-	if (call->line == NULL || !call->line->peer.has_ids)
+	if (line == NULL || !line->peer.has_ids)
 		return false;
 	if (uid != NULL)
-		*uid = call->line->peer.uid;
+		*uid = line->peer.uid;
 	if (gid != NULL)
-		*gid = call->line->peer.gid;
+		*gid = line->peer.gid;
 	if (pid != NULL)
-		*pid = call->line->peer.pid;
+		*pid = line->peer.pid;
 	return true;
 }
 
@@ -244,6 +266,7 @@ const fc_call_ops fc_client_call_ops = {
     .let_go = let_go,
     .destroy = fc_call_destroy,
     .ended = ended,
+    .headed = headed,
     .peer = peer,
     .peer_ids = peer_ids,
 };

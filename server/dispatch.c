@@ -106,6 +106,7 @@ begin_stream(fc_server_call *call)
 	if (!fc_stream_takes(call))
 		return;
 	call->stream->may_pause = true;
+	call->stream->raw = true;
 	fc_dispatch_start(call);
 }
 

@@ -113,6 +113,7 @@ struct fc_flow {
 	bool discards;      /* nothing that arrives is wanted any more */
 	fc_buf unsent;      /* messages for the owner */
 	size_t n_unsent;    /* bytes of them and of those in `sending` that were not offered */
+	bool starved;       /* there was no memory to queue a message: the call is to fail */
 	bool out_end;       /* the program sends no more */
 	bool over;          /* the call has ended for the wire: `code` stands */
 	bool dropped;       /* with what had arrived */

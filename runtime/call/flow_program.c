@@ -122,7 +122,7 @@ fc_flow_send(fc_flow *flow, const ProtobufCMessage *message)
 {
 	farcall_code code;
 	fc_error error;
-	bool wake;
+	bool wake, starved;
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
@@ -140,10 +140,13 @@ fc_flow_send(fc_flow *flow, const ProtobufCMessage *message)
 	await(flow, may_write, &flow->writable);
 	code = fc_flow_enqueue(flow);
 	flow->send.state = FC_STEP_NONE;
+	starved = flow->starved;
 	wake = code == FARCALL_OK && fc_flow_post(flow);
 	fc_unlock(&flow->lock);
 	if (wake)
 		flow->ops->wake(flow->call);
+	if (starved)
+		fc_flow_starve(flow);
 	return code;
 }
 
@@ -152,7 +155,7 @@ fc_flow_send_async(fc_flow *flow, const ProtobufCMessage *message, const fc_then
 {
 	farcall_code code = begin_send(flow, FC_STEP_BLOCKS);
 	fc_error error;
-	bool wake;
+	bool wake, starved;
 
 	if (code != FARCALL_OK) {
 		fc_then_call(then, flow->call, code, NULL);
@@ -171,8 +174,11 @@ fc_flow_send_async(fc_flow *flow, const ProtobufCMessage *message, const fc_then
 		flow->send.code = fc_flow_enqueue(flow);
 	else if (code == FARCALL_OK)
 		flow->send.state = FC_STEP_WAITS;
+	starved = flow->starved;
 	wake = fc_flow_post(flow);
 	fc_unlock(&flow->lock);
+	if (starved)
+		fc_flow_starve(flow);
 	if (wake)
 		flow->ops->wake(flow->call);
 }
