@@ -99,24 +99,26 @@ struct fc_flow {
 	size_t arrived;                /* messages, in all */
 	const ProtobufCMessage *reply; /* client stream: to be set before the flow is shut */
 
+	/* under `lock`: of the compressed ones in `queue` */
+	unsigned coding;
+	size_t max_message; /* bytes of one, inflated */
+
 	/* under `lock` */
 	fc_mutex lock;
 	fc_cond readable, writable;
-	bool posted;        /* wake() was called */
-	bool calling;       /* fc_flow_call_back() is to come, or under way */
-	fc_buf queue;       /* messages that arrived */
-	unsigned coding;    /* of the compressed ones among them */
-	size_t max_message; /* bytes of one, inflated */
-	size_t taken;       /* bytes that the engine has not been told */
-	unsigned n_taken;   /* messages */
-	bool in_end;        /* no more will arrive */
-	bool discards;      /* nothing that arrives is wanted any more */
-	fc_buf unsent;      /* messages for the owner */
-	size_t n_unsent;    /* bytes of them and of those in `sending` that were not offered */
-	bool starved;       /* there was no memory to queue a message: the call is to fail */
-	bool out_end;       /* the program sends no more */
-	bool over;          /* the call has ended for the wire: `code` stands */
-	bool dropped;       /* with what had arrived */
+	bool posted;      /* wake() was called */
+	bool calling;     /* fc_flow_call_back() is to come, or under way */
+	fc_buf queue;     /* messages that arrived */
+	size_t taken;     /* bytes that the engine has not been told */
+	unsigned n_taken; /* messages */
+	bool in_end;      /* no more will arrive */
+	bool discards;    /* nothing that arrives is wanted any more */
+	fc_buf unsent;    /* messages for the owner */
+	size_t n_unsent;  /* bytes of them and of those in `sending` that were not offered */
+	bool starved;     /* there was no memory to queue a message: the call is to fail */
+	bool out_end;     /* the program sends no more */
+	bool over;        /* the call has ended for the wire: `code` stands */
+	bool dropped;     /* with what had arrived */
 	farcall_code code;
 	fc_step recv, send;
 };

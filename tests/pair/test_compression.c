@@ -182,6 +182,26 @@ later(void **state)
 	test_pair_fini(&pair);
 }
 
+/* zlib's memory comes from the loops' pools, and goes back there. */
+static void
+warm_calls_allocate_nothing(void **state)
+{
+	wish w = {0, false, false};
+	size_t before = 0;
+	test_pair pair;
+
+	(void)state;
+	start(&pair, &w, FARCALL_GZIP, FARCALL_DEFLATE);
+	for (int i = 0; i < 300; i++) {
+		if (i == 100)
+			before = test_allocator_calls();
+		assert_true(ask(&pair, 0, false));
+		assert_true(w.saw);
+	}
+	assert_int_equal(test_allocator_calls() - before, 0);
+	test_pair_fini(&pair);
+}
+
 /* ---- limits ---- */
 
 /* Echo of so many zeros, compressed. A message of n bytes of data is n and 4 bytes more. */
@@ -332,6 +352,7 @@ main(void)
 	    clean_test(who_asks),
 	    clean_test(nothing_is_left),
 	    clean_test(later),
+	    clean_test(warm_calls_allocate_nothing),
 	    clean_test(limits),
 	    clean_test(calls_that_are_misused),
 	    clean_test(settings_that_are_misused),

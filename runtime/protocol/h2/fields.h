@@ -9,7 +9,7 @@
 #include "runtime/protocol/protocol.h"
 
 /* Fields of one header list. Above FC_PAIRS_MOST of runtime/call/metadata.h by more than what the
- * protocol itself adds (a request: 8, trailers alone: 5), so that whatever a call may send a call
+ * protocol itself adds (a request: 10, trailers alone: 5), so that whatever a call may send a call
  * can receive. */
 #define FC_FIELDS_MOST 144
 
