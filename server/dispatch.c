@@ -98,12 +98,12 @@ deadline_of(fc_loop *loop, uint64_t timeout_ns)
 static void
 begin_stream(fc_server_call *call)
 {
-	if (!fc_stream_begin(call)) {
+	if (!fc_served_begin(call)) {
 		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "no memory for the stream");
 		return;
 	}
-	if (!fc_stream_takes(call))
+	if (!fc_served_takes(call))
 		return;
 	call->stream->may_pause = true;
 	call->stream->raw = true;
@@ -157,8 +157,8 @@ fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t
 	farcall_code code;
 	fc_error error;
 
-	if (FARCALL_UNLIKELY(call->call.flow != NULL) && fc_stream_takes(call)) {
-		fc_stream_message(call, bytes, size);
+	if (FARCALL_UNLIKELY(call->call.flow != NULL) && fc_served_takes(call)) {
+		fc_served_message(call, bytes, size);
 		return;
 	}
 	conn->conn.ops->taken(conn->conn.engine, stream, size);
@@ -211,7 +211,7 @@ static void
 end_call(fc_server_call *call, farcall_code code)
 {
 	if (FARCALL_UNLIKELY(call->call.flow != NULL)) {
-		fc_stream_end(call, code);
+		fc_served_end(call, code);
 		return;
 	}
 	fc_reply(call, code);
@@ -310,6 +310,8 @@ run(fc_work *work)
 	if (call->skipped || call->postponed)
 		return;
 	call->code = run_handler(call);
+	if (FARCALL_UNLIKELY(call->call.flow != NULL))
+		return; /* its callbacks may be at work already; it is bounded by itself */
 	call->unsent = call->call.in.used + call->call.out.used;
 	if (call->unsent != 0)
 		atomic_fetch_add(&call->conn->unsent, call->unsent);
@@ -390,7 +392,7 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 	(void)owner;
 	if (FARCALL_LIKELY(call->request != NULL))
 		fc_dispatch_start(call);
-	else if (call->call.flow != NULL && fc_stream_takes(call))
+	else if (call->call.flow != NULL && fc_served_takes(call))
 		fc_flow_end(call->call.flow);
 	else
 		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
@@ -405,7 +407,7 @@ fc_dispatch_sent(void *owner, fc_stream *stream)
 
 	(void)owner;
 	if (call->call.flow != NULL)
-		fc_stream_sent(call);
+		fc_served_sent(call);
 }
 
 /* ---- the end, otherwise ---- */

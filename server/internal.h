@@ -339,18 +339,18 @@ void fc_server_calls_free(fc_server_loop *at);
 fc_server_call *fc_server_call_new(fc_server_conn *conn, const fc_route *route);
 
 /* stream.c: calls with a flow; of the loop's owner, but for the last two */
-bool fc_stream_begin(fc_server_call *call);       /* gives it one; false: no memory */
-bool fc_stream_takes(const fc_server_call *call); /* many messages from its client */
-void fc_stream_message(fc_server_call *call, const uint8_t *bytes, size_t size);
-void fc_stream_sent(fc_server_call *call);
+bool fc_served_begin(fc_server_call *call);       /* gives it one; false: no memory */
+bool fc_served_takes(const fc_server_call *call); /* many messages from its client */
+void fc_served_message(fc_server_call *call, const uint8_t *bytes, size_t size);
+void fc_served_sent(fc_server_call *call);
 
 /* The program has ended the call: what it has sent goes out, then the outcome; the call is finished
  * and perhaps gone. */
-void fc_stream_end(fc_server_call *call, farcall_code code);
-void fc_stream_lost(fc_server_call *call, farcall_code code);
-bool fc_stream_ended(const fc_server_call *call); /* it is being finished already */
-void fc_stream_cancel(fc_server_call *call);      /* the program asks for it */
-void fc_stream_free(fc_server_call *call);
+void fc_served_end(fc_server_call *call, farcall_code code);
+void fc_served_lost(fc_server_call *call, farcall_code code);
+bool fc_served_ended(const fc_server_call *call); /* it is being finished already */
+void fc_served_cancel(fc_server_call *call);      /* the program asks for it */
+void fc_served_free(fc_server_call *call);
 
 /* publish.c */
 farcall_code fc_publish_all(farcall_server *server, fc_error *error);

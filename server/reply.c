@@ -120,7 +120,7 @@ destroy(farcall_call *base)
 	if (call->packed != NULL)
 		fc_pool_put(conn->home->config.pool, call->packed);
 	if (FARCALL_UNLIKELY(base->flow != NULL))
-		fc_stream_free(call);
+		fc_served_free(call);
 	fc_shared_metadata_drop(call->shared);
 	fc_call_fini(base);
 	give_free(conn->home, call);
@@ -162,8 +162,8 @@ fc_reply_lost(fc_server_call *call, farcall_code code)
 	fc_list_remove(&call->in_held);
 	fc_call_mark_cancelled(&call->call);
 	if (FARCALL_UNLIKELY(call->call.flow != NULL)) {
-		fc_stream_lost(call, code);
-		in_handler = in_handler && !fc_stream_ended(call);
+		fc_served_lost(call, code);
+		in_handler = in_handler && !fc_served_ended(call);
 	}
 	if (!in_handler)
 		fc_reply_finish(call);
@@ -478,7 +478,7 @@ cancel(farcall_call *call)
 {
 	fc_call_mark_cancelled(call);
 	if (call->flow != NULL)
-		fc_stream_cancel((fc_server_call *)call);
+		fc_served_cancel((fc_server_call *)call);
 }
 
 static void

@@ -25,8 +25,8 @@ typedef struct fc_server_stream {
 	bool many; /* the client may send many messages */
 
 	/* the loop's owner */
-	fc_task pump; /* the flow has asked for it; keeps a reference */
-	fc_task end;  /* the program, or a failure, has asked for the end; likewise */
+	fc_task pump;      /* the flow has asked for it; keeps a reference */
+	fc_task end;       /* the program, or a failure, has asked for the end; likewise */
 	fc_work callbacks; /* out or not; keeps a reference while it is */
 	bool out, again;   /* … and it is due again when it comes back */
 	bool head_out;
@@ -75,7 +75,7 @@ run_end(fc_task *task)
 }
 
 void
-fc_stream_cancel(fc_server_call *call)
+fc_served_cancel(fc_server_call *call)
 {
 	fc_server_stream *s = call->streaming;
 
@@ -107,7 +107,7 @@ fail(farcall_call *base, const fc_error *error)
 		}
 	}
 	fc_spin_unlock(&base->lock);
-	fc_stream_cancel(of_server(base));
+	fc_served_cancel(of_server(base));
 }
 
 /* ---- what the flow asks for ---- */
@@ -226,7 +226,7 @@ send_head(fc_server_call *call)
 	if (call->call.head.n != 0)
 		sent = fc_reply_head(call);
 	if (sent == FC_SEND_TOO_LARGE)
-		fc_stream_cancel(call); /* the peer has been told why */
+		fc_served_cancel(call); /* the peer has been told why */
 	return sent;
 }
 
@@ -306,7 +306,7 @@ make(fc_server_call *call)
 }
 
 bool
-fc_stream_begin(fc_server_call *call)
+fc_served_begin(fc_server_call *call)
 {
 	const fc_engine_config *config = &call->conn->home->config;
 	fc_server_stream *s = make(call);
@@ -328,20 +328,20 @@ fc_stream_begin(fc_server_call *call)
 }
 
 bool
-fc_stream_takes(const fc_server_call *call)
+fc_served_takes(const fc_server_call *call)
 {
 	return call->streaming->many;
 }
 
 void
-fc_stream_message(fc_server_call *call, const uint8_t *bytes, size_t size)
+fc_served_message(fc_server_call *call, const uint8_t *bytes, size_t size)
 {
 	if (!fc_flow_arrive_from(call->call.flow, call->stream, bytes, size))
 		fc_reply_end(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for a message");
 }
 
 void
-fc_stream_sent(fc_server_call *call)
+fc_served_sent(fc_server_call *call)
 {
 	fc_refs_hold(&call->call.refs);
 	fc_flow_sent(call->call.flow);
@@ -363,7 +363,7 @@ settle(fc_server_call *call, farcall_code code)
 }
 
 void
-fc_stream_end(fc_server_call *call, farcall_code code)
+fc_served_end(fc_server_call *call, farcall_code code)
 {
 	fc_server_stream *s = call->streaming;
 
@@ -374,23 +374,23 @@ fc_stream_end(fc_server_call *call, farcall_code code)
 	s->result = settle(call, code);
 	s->ended = true;
 	fc_flow_finish_sending(call->call.flow);
-	fc_stream_sent(call); /* it waits for the peer no more */
+	fc_served_sent(call); /* it waits for the peer no more */
 }
 
 bool
-fc_stream_ended(const fc_server_call *call)
+fc_served_ended(const fc_server_call *call)
 {
 	return call->streaming->ended;
 }
 
 void
-fc_stream_lost(fc_server_call *call, farcall_code code)
+fc_served_lost(fc_server_call *call, farcall_code code)
 {
 	fc_flow_shut(call->call.flow, code, true);
 }
 
 void
-fc_stream_free(fc_server_call *call)
+fc_served_free(fc_server_call *call)
 {
 	fc_flow_free(call->call.flow);
 	fc_free(call->streaming);

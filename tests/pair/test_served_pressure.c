@@ -396,13 +396,14 @@ the_last_thread_does_not_wait(void **state)
 	stage_init(&s, false);
 	farcall_server_set_handler_threads(s.server, 3);
 	stage_register(&s);
+	farcall_service_set_blocking(s.service, "Chat", true);
 	stage_open(&s);
 	puppet_open(&s.p, &first, chat, 0, NULL);
 	puppet_number(&first, 0, 1);
 	puppet_until(&s.p, first.received == 1);
 	puppet_open(&s.p, &second, sum, 0, NULL);
 	puppet_until(&s.p, atomic_load(&s.streams.begun) == 2);
-	puppet_open(&s.p, &queued, chat, 0, NULL); /* known to block: it waits for a thread */
+	puppet_open(&s.p, &queued, chat, 0, NULL); /* waits for a thread */
 	puppet_number(&queued, 0, 1);
 	stage_cancelled(&s);
 	stage_count(&s, &third, 3, 10, 0);

@@ -203,6 +203,23 @@ read_some(puppet *p)
 		ops->end(p->engine, NULL);
 }
 
+/* What the server does in its step may fail; what the puppet does may not. */
+static void
+step(puppet *p)
+{
+	size_t calls;
+
+	if (p->fail_at == 0) {
+		farcall_loop_step(p->loop, 0);
+		return;
+	}
+	test_allocator_fail_at(p->fail_at, false);
+	farcall_loop_step(p->loop, 0);
+	calls = test_allocator_calls();
+	test_allocator_fail_at(0, false);
+	p->fail_at = calls < p->fail_at ? p->fail_at - calls : 0;
+}
+
 bool
 puppet_turn(puppet *p)
 {
@@ -211,7 +228,7 @@ puppet_turn(puppet *p)
 	if (!p->dead)
 		write_all(p);
 	if (p->loop != NULL)
-		farcall_loop_step(p->loop, 0);
+		step(p);
 	if (poll(&poll_it, 1, 1) > 0 && !p->deaf && !p->dead)
 		read_some(p);
 	if (!p->dead)

@@ -20,6 +20,7 @@ typedef struct puppet {
 	fc_engine *engine;
 	farcall_loop *loop; /* of the server, if the test steps it; or NULL */
 	uint32_t window;    /* of its streams; set before puppet_connect() */
+	size_t fail_at;     /* the nth allocation from now inside steps of `loop` fails; 0: none */
 	bool deaf;          /* it reads nothing from its socket */
 	bool ready, dead;
 } puppet;
