@@ -74,13 +74,11 @@ take_apart(fc_client_call *call)
 	fc_call_leave(&call->child);
 }
 
-void
-fc_call_end(fc_client_call *call)
+static void
+end(fc_client_call *call)
 {
 	farcall_channel *channel = call->channel;
 
-	if (atomic_load(&call->phase) == FC_CALL_DONE)
-		return;
 	take_apart(call);
 	if (call->async) {
 		fc_timer_stop(channel->loop, &call->waiter.timer);
@@ -95,6 +93,13 @@ fc_call_end(fc_client_call *call)
 	channel->active--;
 	fc_waiter_done(&call->waiter);
 	fc_call_drop(&call->call);
+}
+
+void
+fc_call_end(fc_client_call *call)
+{
+	if (atomic_load(&call->phase) != FC_CALL_DONE)
+		end(call);
 }
 
 void
@@ -123,6 +128,7 @@ end_cancelled(fc_client_call *call)
 
 /* ---- what the owner does ---- */
 
+/* A stream may have been ended by its program before this. */
 static void
 begin(fc_waiter *waiter)
 {
@@ -131,7 +137,7 @@ begin(fc_waiter *waiter)
 
 	channel->active++;
 	if (call->call.code != FARCALL_OK)
-		fc_call_end(call);
+		end(call);
 	else if (atomic_load(&call->call.cancelled))
 		end_cancelled(call);
 	else if (channel->shut)
@@ -152,11 +158,18 @@ expire(fc_waiter *waiter)
 static void
 no_memory(fc_waiter *waiter)
 {
+	static const char text[] = "out of memory";
 	fc_client_call *call = FC_CONTAINER(waiter, fc_client_call, waiter);
 
-	call->channel->active += waiter->begun ? 0 : 1;
-	fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
-	    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
+	if (waiter->begun) {
+		fc_call_end_with(
+		    call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, text);
+		return;
+	}
+	call->channel->active++;
+	fc_call_settle(&call->call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, text,
+	    sizeof text - 1);
+	end(call);
 }
 
 const fc_waiter_ops fc_call_waiter_ops = {begin, expire, no_memory};

@@ -195,11 +195,21 @@ typedef struct failing {
 	bool done; /* under the channel's lock */
 } failing;
 
+/* What has not begun is begun yet, and finds that it is over. */
 static void
 end_now(fc_client_call *call, const fc_error *error)
 {
-	if (atomic_load(&call->phase) == FC_CALL_OPEN)
+	farcall_call *base = &call->call;
+
+	if (atomic_load(&call->phase) != FC_CALL_OPEN)
+		return;
+	if (call->waiter.begun) {
 		fc_call_end_with(call, error->code, error->cause, error->text);
+		return;
+	}
+	fc_call_settle_error(base, error);
+	atomic_store(&call->phase, FC_CALL_DONE);
+	fc_flow_shut(base->flow, base->code, true);
 }
 
 /* Once it is done, whoever waits for it may free the call. */

@@ -202,6 +202,16 @@ tiny_head(tiny_call *call, const char *name, const char *value)
 }
 
 void
+tiny_abort(tiny_call *call, farcall_code code)
+{
+	fc_conn *conn = &call->conn->conn;
+
+	conn->ops->abort(conn->engine, call->stream, code);
+	fc_conn_touch(conn);
+	forget(call);
+}
+
+void
 tiny_refuse(tiny_call *call)
 {
 	fc_conn *conn = &call->conn->conn;

@@ -49,6 +49,7 @@ void tiny_stop(tiny_server *server); /* kills the connections, closes */
 void tiny_take(tiny_call *call, size_t size);
 fc_send tiny_offer(tiny_call *call, const void *bytes, size_t size);
 void tiny_head(tiny_call *call, const char *name, const char *value);
+void tiny_abort(tiny_call *call, farcall_code code);
 void tiny_refuse(tiny_call *call); /* as if the server had not seen it */
 
 void tiny_send(tiny_call *call, const void *bytes, size_t size);
