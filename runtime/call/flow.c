@@ -78,6 +78,9 @@ fc_flow_new(
 	}
 	flow->call = call;
 	flow->ops = ops;
+	atomic_init(&flow->has_receiver, false);
+	atomic_init(&flow->has_sender, false);
+	atomic_init(&flow->dropped, false);
 	flow->credit = credit;
 	fc_arena_init(&flow->wire, pool, FC_CALL_KEPT, NULL, 0);
 	fc_buf_init(&flow->reading, pool, SIZE_MAX / 2);
@@ -236,7 +239,7 @@ fc_flow_shut(fc_flow *flow, farcall_code code, bool drop)
 	if (!flow->over) {
 		flow->over = true;
 		flow->code = code;
-		flow->dropped = drop;
+		atomic_store_explicit(&flow->dropped, drop, memory_order_release);
 		if (drop)
 			fc_buf_fini(&flow->queue);
 		fc_buf_fini(&flow->unsent);

@@ -143,6 +143,7 @@ fc_grpc_open(fc_engine *c, const fc_request *request, void *user)
 	s->coding = (uint8_t)(request->coding & (FC_CODING_GZIP | FC_CODING_DEFLATE));
 	s->flags |= FC_STREAM_HELD;
 	c->next_out += 2;
+	fc_h2_keepalive_wake(c);
 	if (fc_grpc_put_request(c, s->id, request))
 		return &s->seen;
 	/* The number is used up; the server learns of it with the next stream. */
