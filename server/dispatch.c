@@ -116,6 +116,7 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 		    conn, stream, FARCALL_RESOURCE_EXHAUSTED, why != NULL ? why : "out of memory");
 		return;
 	}
+	conn->quiet_at = FC_NEVER;
 	call->stream = stream;
 	call->call.method = route->method;
 	call->call.self = route->service->self;
@@ -252,6 +253,8 @@ fc_dispatch_resume(fc_conn *base)
 	fc_server_conn *conn = conn_of(base);
 	fc_list *item;
 
+	if (FARCALL_UNLIKELY(conn->idles))
+		fc_lifecycle_note_quiet(conn);
 	if (FARCALL_LIKELY(fc_list_empty(&conn->held)) || is_choked(conn))
 		return;
 	item = fc_list_pop(&conn->held);
@@ -292,8 +295,10 @@ run(fc_work *work)
 
 	call->skipped = farcall_call_cancelled(&call->call); /* while it waited for its turn */
 	call->postponed = !call->skipped && looks_choked(call->conn);
-	if (call->skipped || call->postponed)
+	if (call->skipped || call->postponed) {
+		work->idle = true;
 		return;
+	}
 	call->code = run_handler(call);
 	if (FARCALL_UNLIKELY(call->call.flow != NULL))
 		return; /* its callbacks may be at work already; it is bounded by itself */
@@ -335,8 +340,8 @@ done(fc_work *work, bool ran)
 	} else if (call->skipped) {
 		fc_reply_finish(call);
 	} else if (call->postponed) {
-		work->task.run = admit;
-		fc_loop_ready(call->conn->conn.loop, &work->task);
+		work->task.run = admit; /* behind what other threads have answered and mailed */
+		fc_loop_post(call->conn->conn.loop, &work->task);
 	} else {
 		answer(call);
 	}

@@ -27,7 +27,12 @@
 #define FC_SERVER_PEER_TIMEOUT_MS 20000u
 #define FC_SERVER_PEER_TIMEOUT_LEAST_MS 1000u
 #define FC_SERVER_PEER_TIMEOUT_MOST_MS 86400000u
-#define FC_SERVER_KEEP_CALLS 1024 /* call objects that a loop keeps for the next calls */
+#define FC_SERVER_KEEPALIVE_MS 7200000u /* gRFC A8 */
+#define FC_SERVER_KEEPALIVE_TIMEOUT_MS 20000u
+#define FC_SERVER_PING_INTERVAL_MS 300000u
+#define FC_SERVER_LIFE_LEAST_MS 1000u
+#define FC_SERVER_LIFE_MOST_MS 2147483647u /* as gRPC's options */
+#define FC_SERVER_KEEP_CALLS 1024          /* call objects that a loop keeps for the next calls */
 
 /* Where the task that stops is. A server that ends while the task is in the mail is freed by the
  * task. */
@@ -41,6 +46,14 @@ typedef enum fc_server_state {
 } fc_server_state;
 
 typedef struct fc_old_service fc_old_service;
+
+/* Of connections; ms, 0: never. */
+typedef struct fc_lifecycle {
+	unsigned keepalive, keepalive_timeout;
+	unsigned ping_interval; /* of the peer's; 0: any */
+	bool pings_without_calls;
+	unsigned max_idle, max_age, age_grace;
+} fc_lifecycle;
 
 struct farcall_service {
 	fc_list in_server;
@@ -109,9 +122,10 @@ typedef struct fc_server_loop {
 	/* the loop's owner */
 	fc_server_state state; /* never SETUP */
 	fc_list conns;
-	fc_list fresh;  /* calls whose deadline is not watched yet */
-	fc_task arm;    /* watches them at the end of the turn */
-	fc_timer grace; /* after stop */
+	fc_list fresh;   /* calls whose deadline is not watched yet */
+	fc_task arm;     /* watches them at the end of the turn */
+	fc_timer grace;  /* after stop */
+	uint64_t random; /* of ages; 0: not seeded yet */
 
 	/* free call objects, under `calls_lock` */
 	fc_spin calls_lock;
@@ -140,6 +154,9 @@ struct farcall_server {
 	fc_error error;
 	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
 	unsigned peer_timeout_ms;
+	bool peer_timeout_set;
+	fc_lifecycle life;
+	uint64_t seed; /* of ages' jitter; 0: by address and time */
 	bool serial;
 	bool on_signals;
 	bool lent; /* the loop is the program's */
@@ -192,6 +209,10 @@ typedef struct fc_server_conn {
 	fc_list held; /* those whose handlers wait until the peer takes more of what was answered */
 	fc_metadata_memo memo;
 	fc_peer peer;
+	fc_timer life;     /* lifecycle.c; runs if idle or age is limited */
+	bool idles;        /* idle is */
+	uint64_t quiet_at; /* its last call ended; FC_NEVER: it has had one since the last flush */
+	uint64_t old_at, cut_at;
 
 	/* any thread; in bytes */
 	atomic_size_t backlog; /* answers that lie in the engine, as the loop's owner saw it last */
@@ -281,6 +302,17 @@ void *fc_ticket_new(farcall_call *call); /* any thread, as the next; NULL: no me
 
 /* Uses it up, by cancelling or else by the closure. GOOD: *call is the taker's to complete. */
 fc_ticket_use fc_ticket_take(void *ticket, bool cancelled, farcall_call **call);
+
+/* lifecycle.c: how long connections live */
+void fc_lifecycle_init(fc_lifecycle *life);
+void fc_lifecycle_configure(const farcall_server *server, fc_engine_config *config);
+unsigned fc_lifecycle_peer_timeout(const farcall_server *server);
+bool fc_lifecycle_begin(fc_server_conn *conn); /* false: no memory */
+void fc_lifecycle_end(fc_server_conn *conn);
+void fc_lifecycle_note_quiet(fc_server_conn *conn); /* at a flush */
+
+/* For tests: the same ages each time. Before start. */
+void fc_server_seed(farcall_server *server, uint64_t seed);
 
 /* endpoint.c */
 extern farcall_endpoint fc_nil_endpoint;

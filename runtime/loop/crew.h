@@ -75,6 +75,9 @@ struct fc_work {
 	 * wait. The item is the caller's again. Never inside fc_crew_ready(). */
 	void (*done)(fc_work *work, bool ran);
 
+	/* run() sets it when it finds nothing to do any more, and so tells nothing of its kind. */
+	bool idle;
+
 	uint64_t took; /* the crew's */
 };
 

@@ -68,6 +68,7 @@ fc_crew_do_pooled(fc_crew *crew, fc_hand *hand)
 	crew->n_pool--;
 	fc_unlock(&crew->lock);
 	atomic_fetch_sub_explicit(&crew->waiting, 1, memory_order_relaxed);
+	work->idle = false;
 	start = uv_hrtime();
 	hand->away = true;
 	work->run(work);

@@ -57,6 +57,7 @@ come_back(fc_crew *crew, fc_work *work)
 	fc_unlock(&crew->lock);
 	if (back)
 		return true;
+	work->idle = false;
 	work->took = FC_NEVER;
 	work->task.run = fc_work_by_mail;
 	fc_loop_post(crew->loop, &work->task);
@@ -152,7 +153,8 @@ fc_work_by_mail(fc_task *task)
 	fc_work *work = FC_CONTAINER(task, fc_work, task);
 
 	work->kind->crew->out--;
-	fc_learn_pooled(work->kind, work->took);
+	if (!work->idle)
+		fc_learn_pooled(work->kind, work->took);
 	work->done(work, true);
 }
 

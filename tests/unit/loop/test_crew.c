@@ -541,6 +541,35 @@ out_of_memory(void **state)
 /* ---- the end ---- */
 
 static void
+act_end(item *i)
+{
+	atomic_store(&i->rig->over, true);
+}
+
+/* More than two turns run. The end is asked for in the first of them. */
+static void
+the_end_waits_for_what_is_ready(void **state)
+{
+	enum { MANY = 20000 };
+	const fc_crew_config config = {.patience = PATIENT};
+	item *items = (item *)calloc(MANY, sizeof *items);
+	feed f;
+	rig r;
+
+	(void)state;
+	rig_start(&r, &config);
+	for (int i = 0; i < MANY; i++)
+		item_init(&items[i], &r, i % 2 == 0 ? 0 : 2, NULL, 0);
+	items[0].act = act_end;
+	rig_feed(&r, &f, items, MANY);
+	fc_thread_join(&r.thread);
+	assert_int_equal(atomic_load(&r.n_done), MANY);
+	assert_int_equal(atomic_load(&r.n_twice), 0);
+	rig_close(&r);
+	free(items);
+}
+
+static void
 the_end_waits_for_what_blocks(void **state)
 {
 	static const unsigned caps[] = {2, 3, 64};
@@ -665,6 +694,7 @@ main(void)
 	    clean_test(threads_cannot_be_had),
 	    clean_test(out_of_memory),
 	    clean_test(the_end_waits_for_what_blocks),
+	    clean_test(the_end_waits_for_what_is_ready),
 	    clean_test(inside_is_inside),
 	    clean_test(a_long_turn_polls),
 	};
