@@ -94,21 +94,7 @@ deadline_of(fc_loop *loop, uint64_t timeout_ns)
 	return timeout_ns < FC_NEVER - now ? now + timeout_ns : FC_NEVER;
 }
 
-/* A handler that is to take many messages does not wait for the first one. */
-static void
-begin_stream(fc_server_call *call)
-{
-	if (!fc_served_begin(call)) {
-		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
-		    "no memory for the stream");
-		return;
-	}
-	if (!fc_served_takes(call))
-		return;
-	call->stream->may_pause = true;
-	call->stream->raw = true;
-	fc_dispatch_start(call);
-}
+static void begin_stream(fc_server_call *call);
 
 void
 fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
@@ -377,8 +363,9 @@ count_in(fc_server_call *call)
 	return true;
 }
 
-void
-fc_dispatch_start(fc_server_call *call)
+/* The handler, in this turn. */
+static inline void
+start(fc_server_call *call)
 {
 	if (!count_in(call))
 		return;
@@ -389,6 +376,22 @@ fc_dispatch_start(fc_server_call *call)
 	fc_loop_ready(call->conn->conn.loop, &call->work.task);
 }
 
+/* One that is to take many messages does not wait for the first one. */
+static void
+begin_stream(fc_server_call *call)
+{
+	if (!fc_served_begin(call)) {
+		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
+		    "no memory for the stream");
+		return;
+	}
+	if (!fc_served_takes(call))
+		return;
+	call->stream->may_pause = true;
+	call->stream->raw = true;
+	start(call);
+}
+
 void
 fc_dispatch_half_close(void *owner, fc_stream *stream)
 {
@@ -396,7 +399,7 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 
 	(void)owner;
 	if (FARCALL_LIKELY(call->request != NULL))
-		fc_dispatch_start(call);
+		start(call);
 	else if (call->call.flow != NULL && fc_served_takes(call))
 		fc_flow_end(call->call.flow);
 	else

@@ -336,7 +336,6 @@ void fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, s
 void fc_dispatch_half_close(void *owner, fc_stream *stream);
 void fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort);
 void fc_dispatch_sent(void *owner, fc_stream *stream);
-void fc_dispatch_start(fc_server_call *call); /* the handler, in this turn */
 void fc_dispatch_arm(fc_task *task);
 void fc_dispatch_resume(fc_conn *conn); /* it has written: goes on with what is held */
 

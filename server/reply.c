@@ -466,8 +466,10 @@ farcall_call_fail(farcall_call *call, farcall_code code, const char *format, ...
 	va_start(arguments, format);
 	text = fc_arena_vprintf(&call->kept, format, arguments);
 	va_end(arguments);
-	call->code = FARCALL_OK; /* the last word counts */
+	fc_spin_lock(&call->lock); /* a step of a stream may fail meanwhile, in another thread */
+	call->code = FARCALL_OK;   /* the last word counts */
 	fc_call_settle(call, code, FARCALL_CAUSE_NONE, text, text != NULL ? strlen(text) : 0);
+	fc_spin_unlock(&call->lock);
 	return code;
 }
 
