@@ -210,7 +210,8 @@ typedef enum fc_call_phase { FC_CALL_IDLE, FC_CALL_OPEN, FC_CALL_DONE } fc_call_
 /* What a streaming call has besides; while call.flow is set. */
 typedef struct fc_streaming {
 	/* the owner */
-	bool tail; /* it has ended by the peer's status */
+	bool tail;      /* it has ended by the peer's status */
+	unsigned given; /* messages, to the engine, in this pump */
 	fc_task tell;
 
 	/* the flow's, one at a time */

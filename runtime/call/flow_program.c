@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#define CALLS_A_TURN 64
+#define CALLS_A_TURN 16 /* then what they have sent is written: the peer works meanwhile */
 
 /* ---- places ---- */
 
