@@ -177,6 +177,7 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 	fc_conn *conn = (fc_conn *)owner;
 	fc_error error;
 
+	fc_intercept_count(&call->call, false, size);
 	if (call->reply != NULL) {
 		fc_call_end_with(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "more than one response message");

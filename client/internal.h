@@ -14,6 +14,7 @@
 #include "runtime/base/list.h"
 #include "runtime/call/call.h"
 #include "runtime/call/conn.h"
+#include "runtime/call/intercept.h"
 #include "runtime/call/marshal.h"
 #include "runtime/loop/thread.h"
 #include "runtime/transport/transport.h"
@@ -271,6 +272,13 @@ bool fc_attempt_open(
     fc_line *line, fc_client_call *call); /* false: the line has no stream to give */
 void fc_attempt_drop(fc_client_call *call, farcall_code code); /* resets it, if it has not ended */
 
+/* hooks.c: in the program's thread: begin; at the end: the reply is shown, then end */
+void fc_call_hooks_begin(fc_client_call *call);
+void fc_call_hooks_done(fc_client_call *call);
+bool fc_call_hooks_hold(
+    fc_client_call *call); /* the owner. true: it waits for them, or has ended */
+bool fc_call_hooks_held(const fc_client_call *call);
+
 /* picker.c */
 void fc_picker_take(farcall_channel *channel, fc_client_call *call);
 void fc_picker_again(farcall_channel *channel, fc_client_call *call); /* first in the queue */
@@ -300,7 +308,8 @@ struct farcall_channel {
 	bool lent;               /* the loop is the program's */
 	uint64_t timeout_ns;
 	unsigned spin_us, peer_timeout_ms;
-	uint64_t seed; /* of the backoff's jitter; 0: by address and time */
+	fc_chain chain; /* interceptors */
+	uint64_t seed;  /* of the backoff's jitter; 0: by address and time */
 	atomic_bool used;
 	fc_error error;     /* the first failure of set-up; under `lock` */
 	atomic_bool failed; /* `error` is set */
@@ -332,6 +341,7 @@ struct farcall_channel {
 	uint64_t driven_at;
 	fc_subchannel sub;
 	fc_list pending; /* calls that wait for a line */
+	fc_list held;    /* calls whose begin hooks pend */
 	fc_list lines;
 	fc_list ready_waits;
 	fc_queue deferred; /* callbacks that wait for the thread; of fc_client_call.deliver */

@@ -14,6 +14,8 @@ fc_server_conn_drop(fc_server_conn *conn)
 
 	if (!fc_refs_drop(&conn->refs))
 		return;
+	if (FARCALL_UNLIKELY(conn->welcome))
+		fc_session_close(conn);
 	fc_free(conn);
 	fc_server_drop(server);
 }
@@ -115,6 +117,8 @@ adopt(fc_server_conn *conn)
 	fc_conn_set_peer_timeout(&conn->conn, at->server->peer_timeout_ms);
 	fc_list_append(&at->conns, &conn->in_loop);
 	fc_conn_peer(&conn->conn, &conn->peer);
+	if (at->server->on_open != NULL || at->server->on_close != NULL)
+		fc_session_open(conn);
 }
 
 static void

@@ -28,6 +28,8 @@ fc_dispatch_lookup(void *owner, const char *path, size_t size)
 	const fc_server_conn *conn = conn_of(owner);
 	const fc_route *route = fc_routes_find(conn->home, path, size);
 
+	if (route == NULL)
+		route = fc_routes_find(conn->home, "*", 1);
 	if (route == NULL || (route->service->endpoints >> conn->endpoint->index & 1) == 0)
 		return NULL;
 	return route;
@@ -129,6 +131,8 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 	else if (route->method->shape != FARCALL_UNARY)
 		fc_reply_failure(call, FARCALL_UNIMPLEMENTED, FARCALL_CAUSE_NONE,
 		    "streams are not part of this version of the server");
+	else if (FARCALL_UNLIKELY(route->service->extras != 0))
+		fc_hooks_arrived(call, head);
 }
 
 void
@@ -146,6 +150,7 @@ fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t
 		    "a second request message in a unary call");
 		return;
 	}
+	fc_intercept_count(&call->call, false, size);
 	error.code = FARCALL_OK;
 	limits.memory = call->call.in.most;
 	code = fc_unpack(call->call.method->request, bytes, size, &limits, &call->call.in,
@@ -345,18 +350,28 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 {
 	fc_server_call *call = call_of(stream);
 
+	(void)owner;
 	if (call->request == NULL) {
 		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "no request message in a unary call");
 		return;
 	}
+	if (FARCALL_UNLIKELY(call->call.intercept != NULL))
+		fc_hooks_half_closed(call);
+	else
+		fc_dispatch_admit(call);
+}
+
+void
+fc_dispatch_admit(fc_server_call *call)
+{
 	if (!count_in(call))
 		return;
 	call->half_closed = true;
 	call->work.run = run;
 	call->work.done = done;
 	call->work.task.run = admit;
-	fc_loop_ready(conn_of(owner)->conn.loop, &call->work.task);
+	fc_loop_ready(call->conn->conn.loop, &call->work.task);
 }
 
 /* ---- the end, otherwise ---- */
@@ -367,7 +382,8 @@ fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 	fc_server_call *call = call_of(stream);
 
 	(void)owner;
-	(void)abort;
+	fc_intercept_outcome(
+	    &call->call, abort->code, abort->cause, abort->text, strlen(abort->text));
 	fc_reply_lost(call);
 }
 
@@ -381,6 +397,7 @@ fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
 
 		if (conn->conn.engine != NULL)
 			fc_server_send_tail(&conn->conn, call->stream, &tail);
+		fc_intercept_outcome(&call->call, code, FARCALL_CAUSE_SHUTDOWN, why, strlen(why));
 		fc_reply_lost(call);
 	}
 }

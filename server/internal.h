@@ -10,6 +10,7 @@
 #include "runtime/base/list.h"
 #include "runtime/call/call.h"
 #include "runtime/call/conn.h"
+#include "runtime/call/intercept.h"
 #include "runtime/call/marshal.h"
 #include "runtime/call/memo.h"
 #include "runtime/loop/crew.h"
@@ -42,6 +43,9 @@ typedef enum fc_server_state {
 
 typedef struct fc_old_service fc_old_service;
 
+/* What a service's calls go through that others do not. */
+enum { FC_EXTRA_HOOKS = 1, FC_EXTRA_ANY_PATH = 2 };
+
 struct farcall_service {
 	fc_list in_server;
 	farcall_server *server;
@@ -53,6 +57,8 @@ struct farcall_service {
 	size_t max_calls, max_message; /* 0: the server's */
 	uint8_t *places;               /* fc_work_place of each method; NULL: none was declared */
 	fc_quota calls;                /* if it has a limit of its own; from start on */
+	fc_interceptor authorize;      /* its begin; NULL: none */
+	unsigned extras;               /* FC_EXTRA_…; from start on */
 	fc_list allowed;               /* fc_name; empty: every endpoint */
 	uint64_t endpoints; /* bit i: reachable at the endpoint with index i; from start on */
 };
@@ -145,6 +151,10 @@ struct farcall_server {
 	bool lent; /* the loop is the program's */
 	fc_list services, endpoints, registries;
 	unsigned n_endpoints;
+	fc_chain chain; /* interceptors */
+	farcall_on_open *on_open;
+	farcall_on_close *on_close;
+	void *on_connection_data;
 	size_t n_loops;
 	fc_loop *loop; /* the first one's */
 
@@ -192,6 +202,8 @@ typedef struct fc_server_conn {
 	fc_list held; /* those whose handlers wait until the peer takes more of what was answered */
 	fc_metadata_memo memo;
 	fc_peer peer;
+	bool welcome; /* on_close is to be called */
+	void *user;   /* as on_open has given it */
 
 	/* any thread; in bytes */
 	atomic_size_t backlog; /* answers that lie in the engine, as the loop's owner saw it last */
@@ -308,8 +320,9 @@ void fc_dispatch_resume(fc_conn *conn); /* it has written: goes on with what is 
 void fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why);
 
 /* reply.c */
-/* Without memory for it the stream is reset with a code that says so. */
-void fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail);
+/* Without memory for it the stream is reset with a code that says so. false: the peer was sent
+ * another tail than this one, or none. */
+bool fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail);
 
 void fc_reply(fc_server_call *call, farcall_code code); /* sends it, if the wire is still there */
 void fc_reply_failure(
@@ -325,6 +338,19 @@ void fc_reply_finish(fc_server_call *call); /* the library's own reference goes 
 extern const fc_call_ops fc_server_call_ops;
 void fc_server_calls_free(fc_server_loop *at);
 fc_server_call *fc_server_call_new(fc_server_conn *conn, const fc_route *route);
+
+/* Its request is whole, and so are its hooks': it is counted, and its handler will run. */
+void fc_dispatch_admit(fc_server_call *call);
+
+/* hooks.c: interceptors and authorisation; catch_all.c: any path */
+void fc_hooks_settle(farcall_server *server, farcall_service *service);
+void fc_hooks_arrived(fc_server_call *call, const fc_head *head); /* of a service with extras */
+void fc_hooks_half_closed(fc_server_call *call);
+bool fc_catch_all_name(fc_server_call *call, const fc_head *head); /* false: no memory */
+
+/* sessions.c: connections that the program is told of. */
+void fc_session_open(fc_server_conn *conn); /* it may be refused, and closes then */
+void fc_session_close(fc_server_conn *conn);
 
 /* publish.c */
 farcall_code fc_publish_all(farcall_server *server, fc_error *error);

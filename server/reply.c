@@ -7,6 +7,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/log.h"
+#include "runtime/call/rich.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -139,6 +140,7 @@ detach(fc_server_call *call)
 	fc_list_remove(&call->in_fresh);
 	if (call->deadline.at != 0)
 		fc_timer_stop(conn->loop, &call->deadline);
+	fc_intercept_end(&call->call);
 }
 
 void
@@ -188,7 +190,7 @@ refuse(fc_conn *conn, fc_stream *stream, const char *what)
 		conn->ops->abort(conn->engine, stream, FARCALL_RESOURCE_EXHAUSTED);
 }
 
-void
+bool
 fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail)
 {
 	fc_send sent = conn->ops->send_tail(conn->engine, stream, tail);
@@ -197,6 +199,18 @@ fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail)
 		refuse(conn, stream, "response trailers");
 	else if (sent == FC_SEND_NO_MEMORY)
 		conn->ops->abort(conn->engine, stream, FARCALL_RESOURCE_EXHAUSTED);
+	return sent == FC_SEND_OK || sent == FC_SEND_WAITING;
+}
+
+/* What the hooks are told of an answer that the peer would not take, or that there was no memory
+ * for. */
+static void
+not_taken(fc_server_call *call)
+{
+	static const char why[] = "the peer would not take the response's metadata";
+
+	fc_intercept_outcome(
+	    &call->call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, why, sizeof why - 1);
 }
 
 void
@@ -209,6 +223,8 @@ fc_reply_end(fc_server_call *call, farcall_code code, const char *text)
 		fc_server_send_tail(conn, call->stream, &tail);
 		fc_conn_touch(conn);
 	}
+	fc_intercept_outcome(
+	    &call->call, code, FARCALL_CAUSE_NONE, tail.message.at, tail.message.size);
 	fc_reply_lost(call);
 }
 
@@ -223,25 +239,44 @@ send_head(fc_server_call *call)
 	    conn->engine, call->stream, call->call.head.n, call->call.head.at);
 }
 
+/* With the details of the failure, if there are any and the peer takes them; they stand last. */
+static bool
+send_failure_tail(fc_server_call *call, fc_tail *tail)
+{
+	bool rich =
+	    call->call.rich != NULL && fc_rich_put(&call->call, tail->code, tail->message.at);
+	fc_conn *conn = &call->conn->conn;
+
+	tail->n_metadata = call->call.tail.n;
+	tail->metadata = call->call.tail.at;
+	if (rich && conn->ops->send_tail(conn->engine, call->stream, tail) != FC_SEND_TOO_LARGE)
+		return true;
+	if (rich) {
+		fc_log(FARCALL_LOG_WARNING,
+		    "%s: its details are left out, the peer would not take them",
+		    call->call.method->path);
+		tail->n_metadata--;
+	}
+	return fc_server_send_tail(conn, call->stream, tail);
+}
+
 static void
 send_failure(fc_server_call *call, farcall_code code, const char *text)
 {
-	const fc_tail tail = {.code = code,
-	    .message = {text, strlen(text)},
-	    .n_metadata = call->call.tail.n,
-	    .metadata = call->call.tail.at};
-	fc_conn *conn = &call->conn->conn;
+	fc_tail tail = {.code = code, .message = {text, strlen(text)}};
+	bool taken = send_head(call) != FC_SEND_TOO_LARGE;
 
-	if (send_head(call) == FC_SEND_TOO_LARGE)
-		refuse(conn, call->stream, "response metadata");
-	else
-		fc_server_send_tail(conn, call->stream, &tail);
+	if (!taken)
+		refuse(&call->conn->conn, call->stream, "response metadata");
+	if (!taken || !send_failure_tail(call, &tail))
+		not_taken(call);
+	fc_intercept_outcome(&call->call, code, FARCALL_CAUSE_NONE, text, tail.message.size);
 }
 
 void
 fc_reply_failure(fc_server_call *call, farcall_code code, farcall_cause cause, const char *text)
 {
-	(void)cause;
+	fc_intercept_outcome(&call->call, code, cause, text, strlen(text));
 	if (call->stream != NULL) {
 		send_failure(call, code, text);
 		fc_conn_touch(&call->conn->conn);
@@ -263,11 +298,15 @@ send_success(fc_server_call *call)
 
 	if (call->packed != NULL) {
 		fc_payload_of_bytes(&payload, &call->packed_text);
-	} else if (!fc_payload_of_message(&payload, call->reply)) {
-		snprintf(text, sizeof text, TOO_DEEP, FC_MARSHAL_DEPTH);
-		send_failure(call, FARCALL_INTERNAL, text);
-		return;
+	} else {
+		fc_intercept_message(&call->call, true, call->reply);
+		if (!fc_payload_of_message(&payload, call->reply)) {
+			snprintf(text, sizeof text, TOO_DEEP, FC_MARSHAL_DEPTH);
+			send_failure(call, FARCALL_INTERNAL, text);
+			return;
+		}
 	}
+	fc_intercept_count(&call->call, true, payload.size);
 	if (payload.size > INT32_MAX) {
 		snprintf(text, sizeof text, "the reply of %zu bytes is larger than %d",
 		    payload.size, INT32_MAX);
@@ -275,14 +314,15 @@ send_success(fc_server_call *call)
 		return;
 	}
 	head = send_head(call);
-	if (head == FC_SEND_TOO_LARGE)
+	if (head == FC_SEND_TOO_LARGE) {
 		refuse(conn, call->stream, "response metadata");
-	else if (head == FC_SEND_NO_MEMORY ||
+		not_taken(call);
+	} else if (head == FC_SEND_NO_MEMORY ||
 	    conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
 	        FC_SEND_NO_MEMORY)
 		send_failure(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the reply");
-	else
-		fc_server_send_tail(conn, call->stream, &tail);
+	else if (!fc_server_send_tail(conn, call->stream, &tail))
+		not_taken(call);
 }
 
 /* What the handler meant: a code that crosses the wire. */
@@ -306,6 +346,7 @@ fc_reply(fc_server_call *call, farcall_code code)
 		send_success(call);
 	else
 		send_failure(call, code, code == call->call.code ? call->call.status_message : "");
+	fc_intercept_outcome(&call->call, code, FARCALL_CAUSE_NONE, "", 0);
 	fc_conn_touch(&call->conn->conn);
 	detach(call);
 }
@@ -317,6 +358,7 @@ pack(fc_server_call *call, const ProtobufCMessage *reply)
 {
 	fc_payload payload;
 
+	fc_intercept_message(&call->call, true, reply);
 	if (!fc_payload_of_message(&payload, reply))
 		return farcall_call_fail(&call->call, FARCALL_INTERNAL, TOO_DEEP, FC_MARSHAL_DEPTH);
 	call->packed = payload.size <= INT32_MAX
@@ -407,6 +449,12 @@ farcall_call_fail(farcall_call *call, farcall_code code, const char *format, ...
 	va_list arguments;
 	char *text;
 
+	if (call != NULL && FARCALL_UNLIKELY(fc_intercept_stages(call))) {
+		va_start(arguments, format);
+		fc_intercept_stage_failure(call, code, format, arguments);
+		va_end(arguments);
+		return code;
+	}
 	if (call == NULL || code == FARCALL_OK || call->doomed)
 		return call != NULL && call->doomed ? call->code : code;
 	if (!call->ops->server) {

@@ -41,11 +41,14 @@ typedef struct fc_call_ops {
 } fc_call_ops;
 
 typedef struct fc_flow fc_flow;
+typedef struct fc_intercept fc_intercept;
+typedef struct fc_rich fc_rich;
 
 struct farcall_call {
 	/* constant from birth, or from the start of the call on */
 	const fc_call_ops *ops;
-	fc_flow *flow; /* of a streaming call; NULL: unary, or not started (flow.h) */
+	fc_flow *flow;           /* of a streaming call; NULL: unary, or not started (flow.h) */
+	fc_intercept *intercept; /* its hooks; NULL: none (intercept.h) */
 	const farcall_method *method; /* NULL until known */
 	void *self;                   /* server: of the service */
 	uint64_t deadline;            /* ns of the monotonic clock, FC_NEVER: none */
@@ -69,6 +72,7 @@ struct farcall_call {
 	fc_arena kept; /* metadata, texts, what the user keeps */
 	farcall_metadata received, trailers;
 	fc_pairs head, tail; /* to be sent */
+	fc_rich *rich;       /* details of its failure; NULL: none (rich.h) */
 	bool head_sent;
 	bool started; /* settings are closed */
 	bool doomed;  /* server: the library itself has failed the call: the handler's OK does not
