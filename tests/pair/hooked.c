@@ -112,3 +112,10 @@ hooked_held(hooked *h, int nth)
 	test_wait_for(&h->n_held, nth);
 	return h->held;
 }
+
+void
+hooked_settle(void)
+{
+	for (int i = 0; i < 10000 && test_allocator_live() != 0; i++)
+		uv_sleep(1);
+}

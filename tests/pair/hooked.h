@@ -34,4 +34,7 @@ const char *hooked_log(void);
 /* Waits until begin pends, and gives the call. */
 farcall_call *hooked_held(hooked *h, int nth);
 
+/* What a channel's thread still holds goes in a moment. */
+void hooked_settle(void);
+
 #endif
