@@ -286,7 +286,7 @@ farcall_channel_intercept(
 	if (!in_setup(channel, "intercept"))
 		return;
 	fc_error_clear(&error);
-	if (fc_chain_add(&channel->chain, hooks, hooks_size, data, &error) != FARCALL_OK)
+	if (fc_interceptors_add(&channel->chain, hooks, hooks_size, data, &error) != FARCALL_OK)
 		fc_channel_fail(channel, &error);
 }
 

@@ -308,8 +308,8 @@ struct farcall_channel {
 	bool lent;               /* the loop is the program's */
 	uint64_t timeout_ns;
 	unsigned spin_us, peer_timeout_ms;
-	fc_chain chain; /* interceptors */
-	uint64_t seed;  /* of the backoff's jitter; 0: by address and time */
+	fc_interceptors chain; /* interceptors */
+	uint64_t seed;         /* of the backoff's jitter; 0: by address and time */
 	atomic_bool used;
 	fc_error error;     /* the first failure of set-up; under `lock` */
 	atomic_bool failed; /* `error` is set */

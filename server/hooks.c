@@ -14,7 +14,7 @@ farcall_server_intercept(
     farcall_server *server, const farcall_interceptor *hooks, size_t hooks_size, void *data)
 {
 	if (fc_server_in_setup(server, "intercept"))
-		fc_chain_add(&server->chain, hooks, hooks_size, data, &server->error);
+		fc_interceptors_add(&server->chain, hooks, hooks_size, data, &server->error);
 }
 
 void

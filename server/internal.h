@@ -151,7 +151,7 @@ struct farcall_server {
 	bool lent; /* the loop is the program's */
 	fc_list services, endpoints, registries;
 	unsigned n_endpoints;
-	fc_chain chain; /* interceptors */
+	fc_interceptors chain; /* interceptors */
 	farcall_on_open *on_open;
 	farcall_on_close *on_close;
 	void *on_connection_data;

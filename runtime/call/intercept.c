@@ -18,8 +18,8 @@ enum { STEP_RETURNED = 1, STEP_RESUMED = 2, STEP_TAKEN = 4 };
 static const char refused_text[] = "refused by an interceptor";
 
 farcall_code
-fc_chain_add(
-    fc_chain *chain, const farcall_interceptor *hooks, size_t size, void *data, fc_error *error)
+fc_interceptors_add(fc_interceptors *chain, const farcall_interceptor *hooks, size_t size,
+    void *data, fc_error *error)
 {
 	fc_interceptor *to;
 
@@ -39,7 +39,7 @@ fc_chain_add(
 /* ---- the record ---- */
 
 bool
-fc_intercept_new(farcall_call *call, const fc_chain *chain, const fc_interceptor *last)
+fc_intercept_new(farcall_call *call, const fc_interceptors *chain, const fc_interceptor *last)
 {
 	size_t n = chain->n + (last != NULL ? 1 : 0);
 	fc_intercept *record =

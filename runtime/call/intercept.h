@@ -27,10 +27,10 @@ typedef struct fc_interceptor {
 	void *data;
 } fc_interceptor;
 
-typedef struct fc_chain {
+typedef struct fc_interceptors {
 	size_t n;
 	fc_interceptor at[FC_INTERCEPTORS_MOST];
-} fc_chain;
+} fc_interceptors;
 
 enum fc_intercept_phase {
 	FC_INTERCEPT_WALKS, /* or pends */
@@ -41,7 +41,7 @@ enum fc_intercept_phase {
 typedef struct fc_intercept {
 	/* constant */
 	farcall_call *call;
-	const fc_chain *chain;
+	const fc_interceptors *chain;
 	const fc_interceptor *last; /* behind the chain; NULL: none */
 	size_t n;
 	uint64_t born;
@@ -76,11 +76,11 @@ typedef struct fc_intercept {
 } fc_intercept;
 
 /* A copy into the chain. */
-farcall_code fc_chain_add(
-    fc_chain *chain, const farcall_interceptor *hooks, size_t size, void *data, fc_error *error);
+farcall_code fc_interceptors_add(fc_interceptors *chain, const farcall_interceptor *hooks,
+    size_t size, void *data, fc_error *error);
 
 /* A record for the call, which is inside the begin phase from now on. false: no memory. */
-bool fc_intercept_new(farcall_call *call, const fc_chain *chain, const fc_interceptor *last);
+bool fc_intercept_new(farcall_call *call, const fc_interceptors *chain, const fc_interceptor *last);
 
 /* Walks. false: it pends; a reference to the call is kept for whoever resumes it, and whoever
  * begins the call must ask fc_intercept_waits(). */
