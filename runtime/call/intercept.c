@@ -6,7 +6,6 @@
 #include "runtime/base/log.h"
 
 #include <string.h>
-#include <uv.h>
 
 /* fc_intercept.step: a begin that pends is over when it has returned and was resumed. Whoever sets
  * the second of the two walks on. */
@@ -52,7 +51,7 @@ fc_intercept_new(farcall_call *call, const fc_interceptors *chain, const fc_inte
 	record->chain = chain;
 	record->last = last;
 	record->n = n;
-	record->born = uv_hrtime();
+	record->born = call->clock();
 	fc_arena_init(&record->arena, call->kept.pool, FC_CALL_KEPT, NULL, 0);
 	fc_error_clear(&record->staged);
 	fc_error_clear(&record->outcome);
@@ -102,7 +101,7 @@ static void
 run_end(fc_intercept *record)
 {
 	farcall_call *call = record->call;
-	farcall_outcome outcome = {.elapsed_ns = uv_hrtime() - record->born,
+	farcall_outcome outcome = {.elapsed_ns = call->clock() - record->born,
 	    .code = record->outcome.code,
 	    .cause = record->outcome.cause,
 	    .error = record->outcome.text};

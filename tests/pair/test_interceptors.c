@@ -458,6 +458,32 @@ end_says_how_it_went(void **state)
 	finish();
 }
 
+/* Records, staged metadata and all: a warm call takes nothing from the heap. */
+static void
+hooks_allocate_nothing(void **state)
+{
+	farcall_channel *channel;
+	size_t before;
+
+	(void)state;
+	prepare();
+	a.key = "served-by";
+	a.value = "me";
+	test_pair_start(&pair);
+	channel = farcall_channel_open(test_pair_address(&pair));
+	farcall_channel_intercept(channel, &hooked_hooks, sizeof hooked_hooks, &b);
+	b.key = "asked-by";
+	b.value = "me";
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(test_echo(channel, "warm"), FARCALL_OK);
+	before = test_allocator_calls();
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(test_echo(channel, "warm"), FARCALL_OK);
+	assert_int_equal(test_allocator_calls(), before);
+	farcall_channel_close(channel);
+	finish();
+}
+
 /* Threads that resume, cancel and complete at once: nothing is lost, each begin has its end. */
 static void
 resumer(void *data)
@@ -520,6 +546,7 @@ main(void)
 	    clean_test(a_shorter_struct_is_taken),
 	    clean_test(a_service_asks_who_may_call),
 	    clean_test(end_says_how_it_went),
+	    clean_test(hooks_allocate_nothing),
 	    clean_test(resuming_and_cancelling_race),
 	};
 
