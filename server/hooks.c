@@ -168,3 +168,18 @@ fc_hooks_half_closed(fc_server_call *call)
 	else
 		call->call.intercept->waiting = true;
 }
+
+/* One that was packed before has been seen then. */
+void
+fc_hooks_answer(fc_server_call *call)
+{
+	fc_payload payload;
+
+	if (call->packed != NULL) {
+		fc_intercept_count(&call->call, true, call->packed_text.size);
+		return;
+	}
+	fc_intercept_message(&call->call, true, call->reply);
+	if (fc_payload_of_message(&payload, call->reply))
+		fc_intercept_count(&call->call, true, payload.size);
+}

@@ -320,9 +320,8 @@ void fc_dispatch_resume(fc_conn *conn); /* it has written: goes on with what is 
 void fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why);
 
 /* reply.c */
-/* Without memory for it the stream is reset with a code that says so. false: the peer was sent
- * another tail than this one, or none. */
-bool fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail);
+/* Without memory for it the stream is reset with a code that says so. */
+void fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail);
 
 void fc_reply(fc_server_call *call, farcall_code code); /* sends it, if the wire is still there */
 void fc_reply_failure(
@@ -346,6 +345,7 @@ void fc_dispatch_admit(fc_server_call *call);
 void fc_hooks_settle(farcall_server *server, farcall_service *service);
 void fc_hooks_arrived(fc_server_call *call, const fc_head *head); /* of a service with extras */
 void fc_hooks_half_closed(fc_server_call *call);
+void fc_hooks_answer(fc_server_call *call); /* its reply is about to be sent */
 bool fc_catch_all_name(fc_server_call *call, const fc_head *head); /* false: no memory */
 
 /* sessions.c: connections that the program is told of. */

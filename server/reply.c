@@ -181,6 +181,9 @@ refuse(fc_conn *conn, fc_stream *stream, const char *what)
 	snprintf(text, sizeof text, "%s: %s", what, why.text);
 	tail.message.at = text;
 	tail.message.size = strlen(text);
+	if (stream->user != NULL) /* else the call was refused before it was one */
+		fc_intercept_outcome(&((fc_server_call *)stream->user)->call, tail.code,
+		    FARCALL_CAUSE_LIMIT, text, tail.message.size);
 	sent = conn->ops->send_tail(conn->engine, stream, &tail);
 	if (sent == FC_SEND_TOO_LARGE) {
 		tail.message.size = 0;
@@ -190,7 +193,7 @@ refuse(fc_conn *conn, fc_stream *stream, const char *what)
 		conn->ops->abort(conn->engine, stream, FARCALL_RESOURCE_EXHAUSTED);
 }
 
-bool
+void
 fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail)
 {
 	fc_send sent = conn->ops->send_tail(conn->engine, stream, tail);
@@ -199,18 +202,6 @@ fc_server_send_tail(fc_conn *conn, fc_stream *stream, const fc_tail *tail)
 		refuse(conn, stream, "response trailers");
 	else if (sent == FC_SEND_NO_MEMORY)
 		conn->ops->abort(conn->engine, stream, FARCALL_RESOURCE_EXHAUSTED);
-	return sent == FC_SEND_OK || sent == FC_SEND_WAITING;
-}
-
-/* What the hooks are told of an answer that the peer would not take, or that there was no memory
- * for. */
-static void
-not_taken(fc_server_call *call)
-{
-	static const char why[] = "the peer would not take the response's metadata";
-
-	fc_intercept_outcome(
-	    &call->call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, why, sizeof why - 1);
 }
 
 void
@@ -240,36 +231,38 @@ send_head(fc_server_call *call)
 }
 
 /* With the details of the failure, if there are any and the peer takes them; they stand last. */
-static bool
+static void
 send_failure_tail(fc_server_call *call, fc_tail *tail)
 {
 	bool rich =
 	    call->call.rich != NULL && fc_rich_put(&call->call, tail->code, tail->message.at);
 	fc_conn *conn = &call->conn->conn;
+	fc_send sent = FC_SEND_NO_MEMORY;
 
 	tail->n_metadata = call->call.tail.n;
 	tail->metadata = call->call.tail.at;
-	if (rich && conn->ops->send_tail(conn->engine, call->stream, tail) != FC_SEND_TOO_LARGE)
-		return true;
-	if (rich) {
+	if (rich)
+		sent = conn->ops->send_tail(conn->engine, call->stream, tail);
+	if (rich && sent != FC_SEND_TOO_LARGE && sent != FC_SEND_NO_MEMORY)
+		return;
+	if (sent == FC_SEND_TOO_LARGE) {
 		fc_log(FARCALL_LOG_WARNING,
 		    "%s: its details are left out, the peer would not take them",
 		    call->call.method->path);
 		tail->n_metadata--;
 	}
-	return fc_server_send_tail(conn, call->stream, tail);
+	fc_server_send_tail(conn, call->stream, tail);
 }
 
 static void
 send_failure(fc_server_call *call, farcall_code code, const char *text)
 {
 	fc_tail tail = {.code = code, .message = {text, strlen(text)}};
-	bool taken = send_head(call) != FC_SEND_TOO_LARGE;
 
-	if (!taken)
+	if (send_head(call) == FC_SEND_TOO_LARGE)
 		refuse(&call->conn->conn, call->stream, "response metadata");
-	if (!taken || !send_failure_tail(call, &tail))
-		not_taken(call);
+	else
+		send_failure_tail(call, &tail);
 	fc_intercept_outcome(&call->call, code, FARCALL_CAUSE_NONE, text, tail.message.size);
 }
 
@@ -298,15 +291,11 @@ send_success(fc_server_call *call)
 
 	if (call->packed != NULL) {
 		fc_payload_of_bytes(&payload, &call->packed_text);
-	} else {
-		fc_intercept_message(&call->call, true, call->reply);
-		if (!fc_payload_of_message(&payload, call->reply)) {
-			snprintf(text, sizeof text, TOO_DEEP, FC_MARSHAL_DEPTH);
-			send_failure(call, FARCALL_INTERNAL, text);
-			return;
-		}
+	} else if (!fc_payload_of_message(&payload, call->reply)) {
+		snprintf(text, sizeof text, TOO_DEEP, FC_MARSHAL_DEPTH);
+		send_failure(call, FARCALL_INTERNAL, text);
+		return;
 	}
-	fc_intercept_count(&call->call, true, payload.size);
 	if (payload.size > INT32_MAX) {
 		snprintf(text, sizeof text, "the reply of %zu bytes is larger than %d",
 		    payload.size, INT32_MAX);
@@ -314,15 +303,14 @@ send_success(fc_server_call *call)
 		return;
 	}
 	head = send_head(call);
-	if (head == FC_SEND_TOO_LARGE) {
+	if (head == FC_SEND_TOO_LARGE)
 		refuse(conn, call->stream, "response metadata");
-		not_taken(call);
-	} else if (head == FC_SEND_NO_MEMORY ||
+	else if (head == FC_SEND_NO_MEMORY ||
 	    conn->ops->send_message(conn->engine, call->stream, &payload, false) ==
 	        FC_SEND_NO_MEMORY)
 		send_failure(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the reply");
-	else if (!fc_server_send_tail(conn, call->stream, &tail))
-		not_taken(call);
+	else
+		fc_server_send_tail(conn, call->stream, &tail);
 }
 
 /* What the handler meant: a code that crosses the wire. */
@@ -342,11 +330,12 @@ fc_reply(fc_server_call *call, farcall_code code)
 	if (call->stream == NULL)
 		return;
 	code = outcome(call, code);
+	if (FARCALL_UNLIKELY(call->call.intercept != NULL) && code == FARCALL_OK)
+		fc_hooks_answer(call);
 	if (code == FARCALL_OK)
 		send_success(call);
 	else
 		send_failure(call, code, code == call->call.code ? call->call.status_message : "");
-	fc_intercept_outcome(&call->call, code, FARCALL_CAUSE_NONE, "", 0);
 	fc_conn_touch(&call->conn->conn);
 	detach(call);
 }

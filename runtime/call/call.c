@@ -56,8 +56,6 @@ fc_call_renew(farcall_call *call, size_t max_message)
 void
 fc_call_fini(farcall_call *call)
 {
-	if (FARCALL_UNLIKELY(call->intercept != NULL))
-		fc_intercept_free(call);
 	fc_arena_reset(&call->in);
 	fc_arena_reset(&call->out);
 	fc_arena_reset(&call->kept);

@@ -68,14 +68,6 @@ fc_intercept_new(farcall_call *call, const fc_interceptors *chain, const fc_inte
 	return true;
 }
 
-void
-fc_intercept_free(farcall_call *call)
-{
-	if (call->intercept != NULL)
-		fc_arena_reset(&call->intercept->arena);
-	call->intercept = NULL;
-}
-
 static const fc_interceptor *
 interceptor(const fc_intercept *record, size_t i)
 {
@@ -97,6 +89,7 @@ about(fc_intercept *record, size_t i, bool with_peer)
 
 /* ---- the gate ---- */
 
+/* The last that happens to the record: what was staged has been sent, or is of no use any more. */
 static void
 run_end(fc_intercept *record)
 {
@@ -117,6 +110,7 @@ run_end(fc_intercept *record)
 		if (hooks->hooks.end != NULL)
 			hooks->hooks.end(call, &value, &outcome, hooks->data);
 	}
+	fc_arena_reset(&record->arena);
 }
 
 static bool

@@ -140,7 +140,4 @@ fc_intercept_end(farcall_call *call)
 		fc_intercept_close(call);
 }
 
-/* With the call's memory. */
-void fc_intercept_free(farcall_call *call);
-
 #endif
