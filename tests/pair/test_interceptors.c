@@ -530,6 +530,46 @@ resuming_and_cancelling_race(void **state)
 	finish();
 }
 
+/* Completes what waits, one after the other. */
+static void
+completer(void *data)
+{
+	(void)data;
+	for (int i = 0; i < 300; i++) {
+		test_wait_for(&pair.n_waiting, i + 1);
+		farcall_call_complete(pair.waiting[i % 64], FARCALL_OK);
+	}
+}
+
+/* end never overtakes the hook that sees the reply, in whichever thread that is: what begin has
+ * allocated is there for it. */
+static void
+completing_and_cancelling_race(void **state)
+{
+	uv_thread_t thread;
+	async done;
+
+	(void)state;
+	prepare();
+	test_pair_start(&pair);
+	uv_thread_create(&thread, completer, NULL);
+	for (int i = 0; i < 300; i++) {
+		farcall_call *call = farcall_call_new(pair.channel);
+
+		farcall_call_hold(call);
+		atomic_init(&done.n, 0);
+		pair_test_wait__async(call, &(Pair__Message)PAIR__MESSAGE__INIT, on_done, &done);
+		test_wait_for(&pair.n_waiting, i + 1);
+		if (i % 4 != 0)
+			farcall_call_cancel(call);
+		test_wait_for(&done.n, 1);
+		farcall_call_free(call);
+		test_wait_for(&a.n_ended, i + 1);
+	}
+	uv_thread_join(&thread);
+	finish();
+}
+
 int
 main(void)
 {
@@ -548,6 +588,7 @@ main(void)
 	    clean_test(end_says_how_it_went),
 	    clean_test(hooks_allocate_nothing),
 	    clean_test(resuming_and_cancelling_race),
+	    clean_test(completing_and_cancelling_race),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
