@@ -59,11 +59,11 @@ bool
 fc_catch_all_name(fc_server_call *call, const fc_head *head)
 {
 	farcall_method *method =
-	    fc_raw_method(&call->call, head->path.at, head->path.size, FARCALL_UNARY);
+	    fc_raw_method(&call->call, head->path.at, head->path.size, call->call.method->shape);
 
 	if (method == NULL)
 		return false;
-	method->dispatch = dispatch;
+	method->dispatch = call->call.method->dispatch;
 	call->call.method = method;
 	return true;
 }

@@ -56,36 +56,31 @@ run_later(fc_server_call *call, void (*run)(fc_task *task))
 static void
 post(fc_server_call *call, void (*run)(fc_task *task))
 {
-	fc_server_loop *at = call->conn->home;
 	fc_task *task = &call->call.intercept->task;
-	bool closed;
 
-	if (fc_loop_inside(at->loop)) {
-		run_later(call, run);
-		return;
-	}
 	fc_refs_hold(&call->call.refs);
 	task->run = run;
-	fc_lock(&at->lock);
-	closed = at->closed;
-	if (!closed)
-		fc_loop_post(at->loop, task);
-	fc_unlock(&at->lock);
-	if (closed)
+	if (!fc_reply_post(call, task))
 		fc_call_drop(&call->call);
 }
 
 /* ---- the way of a call ---- */
 
-/* The request is whole, and the call may go on. */
+/* Its client may send many messages; none is waited for. */
+static bool
+takes_many(const fc_server_call *call)
+{
+	return call->call.flow != NULL && fc_served_takes(call);
+}
+
+/* The call may go on, and its request is whole, if it has one. */
 static void
 proceed(fc_server_call *call)
 {
-	if (call->stream == NULL)
-		return;
-	fc_intercept_message(&call->call, false, call->request);
+	if (call->stream != NULL && call->request != NULL)
+		fc_intercept_message(&call->call, false, call->request);
 	if (call->stream != NULL)
-		fc_dispatch_admit(call);
+		fc_dispatch_start(call);
 }
 
 static void
@@ -151,8 +146,12 @@ fc_hooks_arrived(fc_server_call *call, const fc_head *head)
 		ok = fc_catch_all_name(call, head);
 	if (ok && (service->extras & FC_EXTRA_HOOKS) != 0) {
 		ok = fc_intercept_new(&call->call, &service->server->chain, authorize);
-		if (ok)
+		if (ok) {
+			call->call.intercept->waiting = takes_many(call);
 			run_later(call, run_begin);
+		}
+	} else if (ok && takes_many(call)) {
+		fc_dispatch_start(call);
 	}
 	if (!ok)
 		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
@@ -175,6 +174,8 @@ fc_hooks_answer(fc_server_call *call)
 {
 	fc_payload payload;
 
+	if (call->packed == NULL && call->reply == NULL)
+		return; /* a stream's replies have been seen one by one */
 	if (call->packed != NULL) {
 		fc_intercept_count(&call->call, true, call->packed_text.size);
 		return;

@@ -68,6 +68,13 @@ fc_intercept_new(farcall_call *call, const fc_interceptors *chain, const fc_inte
 	return true;
 }
 
+void
+fc_intercept_free(farcall_call *call)
+{
+	fc_arena_reset(&call->intercept->arena);
+	call->intercept = NULL;
+}
+
 static const fc_interceptor *
 interceptor(const fc_intercept *record, size_t i)
 {
@@ -89,7 +96,6 @@ about(fc_intercept *record, size_t i, bool with_peer)
 
 /* ---- the gate ---- */
 
-/* The last that happens to the record: what was staged has been sent, or is of no use any more. */
 static void
 run_end(fc_intercept *record)
 {
@@ -110,7 +116,6 @@ run_end(fc_intercept *record)
 		if (hooks->hooks.end != NULL)
 			hooks->hooks.end(call, &value, &outcome, hooks->data);
 	}
-	fc_arena_reset(&record->arena);
 }
 
 static bool
@@ -161,6 +166,14 @@ fc_intercept_close(farcall_call *call)
 
 	if (atomic_fetch_or(&record->gate, GATE_ENDED) == 0)
 		run_end(record);
+}
+
+void
+fc_intercept_finish(farcall_call *call)
+{
+	fc_intercept_set_outcome(
+	    call, call->code, call->cause, call->status_message, strlen(call->status_message));
+	fc_intercept_close(call);
 }
 
 /* ---- messages ---- */
@@ -361,8 +374,8 @@ fc_intercept_join(farcall_call *call, fc_error *error)
 		fc_error over;
 
 		fc_error_clear(&over);
-		fc_pairs_join(&call->head, &call->kept, &record->head, &over);
-		fc_pairs_join(&call->tail, &call->kept, &record->tail, &over);
+		fc_pairs_join(&call->head, &record->arena, &record->head, &over);
+		fc_pairs_join(&call->tail, &record->arena, &record->tail, &over);
 		if (error->code == FARCALL_OK && over.code != FARCALL_OK)
 			*error = over;
 	}

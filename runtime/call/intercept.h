@@ -132,6 +132,12 @@ fc_intercept_outcome(
 		fc_intercept_set_outcome(call, code, cause, text, size);
 }
 
+/* A client's call is over as its program sees it, and its outcome stands. */
+void fc_intercept_finish(farcall_call *call);
+
+/* With the call's memory, since its metadata may lie there. */
+void fc_intercept_free(farcall_call *call);
+
 /* The call is over: end comes, once. */
 static inline void
 fc_intercept_end(farcall_call *call)

@@ -298,8 +298,10 @@ received(farcall_call *call)
 	int32_t code;
 	size_t size;
 
-	if (rich != NULL || call->ops->server || call->code == FARCALL_OK)
-		return call->ops->server ? NULL : rich;
+	if (call->ops->server)
+		return NULL;
+	if (rich != NULL || farcall_call_code(call) == FARCALL_OK) /* or it is under way */
+		return rich;
 	rich = rich_of(call);
 	bytes = farcall_metadata_get_bin(&call->trailers, FC_RICH_KEY, &size);
 	if (rich == NULL || bytes == NULL)

@@ -258,6 +258,27 @@ CLIENT(goaway)
 	wire_says(w, "GOAWAY 0 STREAM_CLOSED \"HEADERS on stream 1, which has ended\"\n");
 }
 
+/* gRPC core's server, past a deadline: the connection stands. */
+CLIENT(ends_a_stream_twice)
+{
+	wire_greeting(w);
+	wire_open_stream(w);
+	wire_said(w);
+	wire_response(w, 1);
+	wire_trailers(w, 1, "4", NULL);
+	wire_sees(w, "head 1\ntail 1 DEADLINE_EXCEEDED\n");
+	wire_says(w, "RST 1 NO_ERROR\n");
+	wire_rst(w, 1, FC_H2_NO_ERROR);
+	wire_trailers(w, 1, "4", NULL);
+	wire_sees(w, "");
+	wire_says(w, "");
+	wire_release(w, 1);
+	wire_take_output(w);
+	wire_trailers(w, 1, "4", NULL);
+	wire_sees(w, "");
+	wire_says(w, "");
+}
+
 CLIENT(goaway_then_the_rest)
 {
 	wire_greeting(w);
@@ -265,7 +286,8 @@ CLIENT(goaway_then_the_rest)
 	wire_open_stream(w);
 	wire_goaway(w, 1, FC_H2_ENHANCE_YOUR_CALM, "too_many_pings");
 	wire_sees(w,
-	    "goaway RESOURCE_EXHAUSTED (LIMIT) \"the server is going away: GOAWAY "
+	    "too many pings, every 0 ms\n"
+	    "goaway UNAVAILABLE (LIMIT) \"the server is going away: GOAWAY "
 	    "ENHANCE_YOUR_CALM: too_many_pings\"\n"
 	    "abort 3 UNAVAILABLE (SHUTDOWN) unseen \"the server is going away: GOAWAY "
 	    "ENHANCE_YOUR_CALM: too_many_pings\"\n");
@@ -276,7 +298,7 @@ CLIENT(goaway_then_the_rest)
 	wire_said(w);
 	ops->end(w->engine, NULL);
 	wire_sees(w,
-	    "dead RESOURCE_EXHAUSTED (LIMIT) \"the server is going away: GOAWAY ENHANCE_YOUR_CALM: "
+	    "dead UNAVAILABLE (LIMIT) \"the server is going away: GOAWAY ENHANCE_YOUR_CALM: "
 	    "too_many_pings\"\n");
 }
 
@@ -385,7 +407,7 @@ CLIENT(drains)
 	wire_open_stream(w);
 	wire_send(w, 1, "x", true);
 	wire_said(w);
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	assert_int_equal(ops->can_open(w->engine), 0);
 	wire_says(w, "");
 	wire_response(w, 1);
@@ -397,7 +419,7 @@ CLIENT(drains)
 CLIENT(drains_when_idle)
 {
 	wire_greeting(w);
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	wire_tick(w, 1);
 	wire_sees(w, "drained\n");
 	wire_says(w, "GOAWAY 0 NO_ERROR \"\"\n");
@@ -417,6 +439,7 @@ main(void)
 	    clean_test(unlimited_when_the_server_sets_none),
 	    clean_test(numbers_run_out),
 	    clean_test(goaway),
+	    clean_test(ends_a_stream_twice),
 	    clean_test(goaway_then_the_rest),
 	    clean_test(goaway_may_not_rise),
 	    clean_test(resets_by_the_server),
