@@ -28,7 +28,7 @@ check(const char *path, const void *request, size_t size, fc_error *error)
 
 /* What is wrong sticks to the call; starting it then answers that. */
 static const farcall_method *
-prepare(farcall_call *base, const char *path, const void *request, size_t size)
+prepare(farcall_call *base, const char *path, const void *request, size_t size, farcall_shape shape)
 {
 	const farcall_method *method;
 	fc_error error;
@@ -41,7 +41,7 @@ prepare(farcall_call *base, const char *path, const void *request, size_t size)
 		fc_call_settle_error(base, &error);
 		return &no_method;
 	}
-	method = fc_raw_method(base, path, strlen(path), FARCALL_UNARY);
+	method = fc_raw_method(base, path, strlen(path), shape);
 	if (method != NULL)
 		return method;
 	fc_call_doom_by_memory(base, &base->kept);
@@ -52,7 +52,7 @@ farcall_code
 farcall_call_invoke_raw(farcall_call *base, const char *path, const void *request, size_t size,
     const void **reply, size_t *reply_size)
 {
-	const farcall_method *method = prepare(base, path, request, size);
+	const farcall_method *method = prepare(base, path, request, size, FARCALL_UNARY);
 	farcall_bytes message = FARCALL_BYTES__INIT;
 	const ProtobufCMessage *answer = NULL;
 	const farcall_bytes *bytes;
@@ -71,30 +71,21 @@ farcall_call_invoke_raw(farcall_call *base, const char *path, const void *reques
 	return code;
 }
 
-static void
-raw_thunk(farcall_call *base, farcall_code code, const ProtobufCMessage *message,
-    farcall_function *done, void *data)
-{
-	const farcall_bytes *bytes = farcall_bytes_of(message);
-	farcall_raw_done *raw_done = (farcall_raw_done *)done;
-
-	if (raw_done == NULL)
-		return;
-	if (bytes != NULL)
-		raw_done(base, code, bytes->data, bytes->size, data);
-	else
-		raw_done(base, code, NULL, 0, data);
-}
-
 void
 farcall_call_invoke_raw_async(farcall_call *base, const char *path, const void *request,
     size_t size, farcall_raw_done *done, void *data)
 {
-	const farcall_method *method = prepare(base, path, request, size);
+	const farcall_method *method = prepare(base, path, request, size, FARCALL_UNARY);
 	farcall_bytes message = FARCALL_BYTES__INIT;
 
 	message.data = request;
 	message.size = size;
 	farcall_call_invoke_typed(
-	    base, method, &message.base, raw_thunk, (farcall_function *)done, data);
+	    base, method, &message.base, fc_raw_thunk, (farcall_function *)done, data);
+}
+
+farcall_code
+farcall_call_start_raw(farcall_call *base, const char *path)
+{
+	return farcall_call_start(base, prepare(base, path, NULL, 0, FARCALL_BIDI_STREAM), NULL);
 }

@@ -9,7 +9,8 @@
 #include <string.h>
 
 typedef struct catch_all {
-	farcall_raw_handler *handler;
+	farcall_raw_handler *unary;
+	farcall_raw_stream_handler *stream;
 } catch_all;
 
 static farcall_code
@@ -18,41 +19,65 @@ dispatch(
 {
 	const catch_all *all = (const catch_all *)ops;
 
-	return all->handler(call, farcall_bytes_of(request), (farcall_bytes *)(void *)reply);
+	if (all->stream != NULL)
+		return all->stream(call);
+	return all->unary(call, farcall_bytes_of(request), (farcall_bytes *)(void *)reply);
 }
 
-static const farcall_method any = {
-    .name = "*",
-    .path = "*",
-    .request = &farcall_bytes__descriptor,
-    .reply = &farcall_bytes__descriptor,
-    .shape = FARCALL_UNARY,
-    .dispatch = dispatch,
-};
+#define ANY(of_shape)                                                                          \
+	{                                                                                      \
+		.name = "*", .path = "*", .request = &farcall_bytes__descriptor,               \
+		.reply = &farcall_bytes__descriptor, .shape = (of_shape), .dispatch = dispatch \
+	}
 
-static const farcall_interface iface = {.abi = FARCALL_INTERFACE_ABI,
+static const farcall_method any_unary = ANY(FARCALL_UNARY);
+static const farcall_method any_stream = ANY(FARCALL_BIDI_STREAM);
+
+static const farcall_interface unary = {.abi = FARCALL_INTERFACE_ABI,
     .method_size = sizeof(farcall_method),
     .name = "*",
     .n_methods = 1,
-    .methods = &any};
+    .methods = &any_unary};
 
-farcall_service *
-farcall_server_set_catch_all(farcall_server *server, farcall_raw_handler *handler, void *self)
+static const farcall_interface stream = {.abi = FARCALL_INTERFACE_ABI,
+    .method_size = sizeof(farcall_method),
+    .name = "*",
+    .n_methods = 1,
+    .methods = &any_stream};
+
+static farcall_service *
+set(farcall_server *server, const farcall_interface *iface, const catch_all *ops, void *self)
 {
-	const catch_all ops = {handler};
 	farcall_service *service;
 
 	if (!fc_server_in_setup(server, "set catch-all"))
 		return &fc_nil_service;
-	if (handler == NULL) {
+	if (ops->unary == NULL && ops->stream == NULL) {
 		fc_fail(&server->error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE,
 		    "set catch-all: the handler is NULL");
 		return &fc_nil_service;
 	}
-	service = farcall_server_register(server, &iface, &ops, sizeof ops, self);
+	service = farcall_server_register(server, iface, ops, sizeof *ops, self);
 	if (service != &fc_nil_service)
 		service->extras = FC_EXTRA_ANY_PATH;
 	return service;
+}
+
+farcall_service *
+farcall_server_set_catch_all(farcall_server *server, farcall_raw_handler *handler, void *self)
+{
+	const catch_all ops = {handler, NULL};
+
+	return set(server, &unary, &ops, self);
+}
+
+farcall_service *
+farcall_server_set_catch_all_stream(
+    farcall_server *server, farcall_raw_stream_handler *handler, void *self)
+{
+	const catch_all ops = {NULL, handler};
+
+	return set(server, &stream, &ops, self);
 }
 
 bool

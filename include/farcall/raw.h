@@ -10,7 +10,7 @@
 #ifndef FARCALL_RAW_H
 #define FARCALL_RAW_H
 
-#include <farcall/interface.h>
+#include <farcall/call.h>
 
 FARCALL_BEGIN_DECLS
 
@@ -50,6 +50,24 @@ typedef void farcall_raw_done(
 FARCALL_API void farcall_call_invoke_raw_async(farcall_call *call, const char *path,
     const void *request, size_t size, farcall_raw_done *done, void *data);
 
+/* Starts a call of any shape at `path`, as farcall_call_start(), without a request: each side sends
+ * as many messages as the method's shape has. A client's unary call may be made so, too. */
+FARCALL_API farcall_code farcall_call_start_raw(farcall_call *call, const char *path);
+
+/* ---- steps of a raw stream, on both sides ----
+ *
+ * farcall_call_send() and so on, of bytes; the other steps are the same for all streams. */
+
+FARCALL_API farcall_code farcall_call_send_raw(farcall_call *call, const void *data, size_t size);
+
+/* The bytes live until the next message is received; those of an empty one are not NULL. */
+FARCALL_API farcall_code farcall_call_recv_raw(farcall_call *call, const void **data, size_t *size);
+
+FARCALL_API void farcall_call_send_raw_async(
+    farcall_call *call, const void *data, size_t size, farcall_done *done, void *user);
+FARCALL_API void farcall_call_recv_raw_async(
+    farcall_call *call, farcall_raw_done *done, void *data);
+
 /* ---- a server's handler of any path ---- */
 
 /* As a unary handler. What is called: farcall_call_method(call)->path. `reply->data` must live as
@@ -58,6 +76,11 @@ FARCALL_API void farcall_call_invoke_raw_async(farcall_call *call, const char *p
  * farcall_call_send_reply() with a farcall_bytes of its own. */
 typedef farcall_code farcall_raw_handler(
     farcall_call *call, const farcall_bytes *request, farcall_bytes *reply);
+
+/* The same of calls of any shape: a handler of a bidi stream, which takes and gives messages one by
+ * one by the raw steps. The client's end of a unary call or of a server stream cannot be told from
+ * that of others: it sends one message, then half-closes. */
+typedef farcall_code farcall_raw_stream_handler(farcall_call *call);
 
 FARCALL_END_DECLS
 

@@ -209,6 +209,10 @@ FARCALL_API void *farcall_call_connection_data(const farcall_call *call);
 FARCALL_API farcall_service *farcall_server_set_catch_all(
     farcall_server *server, farcall_raw_handler *handler, void *self);
 
+/* The same for calls of any shape, instead of the above: a server has one of the two. */
+FARCALL_API farcall_service *farcall_server_set_catch_all_stream(
+    farcall_server *server, farcall_raw_stream_handler *handler, void *self);
+
 /* Takes the sockets now, so errors come early and port 0 becomes real (one number for all addresses
  * of the name); accepts nothing before listen or start. Addresses: docs/addresses.md. */
 FARCALL_API farcall_endpoint *farcall_server_bind(farcall_server *server, const char *address);

@@ -143,3 +143,63 @@ fc_raw_check_path(const char *path, fc_error *error)
 		    path[1] == '/' ? "there is no service" : "there is no method");
 	return FARCALL_OK;
 }
+
+/* ---- steps ---- */
+
+void
+fc_raw_thunk(farcall_call *call, farcall_code code, const ProtobufCMessage *message,
+    farcall_function *done, void *data)
+{
+	const farcall_bytes *bytes = farcall_bytes_of(message);
+	farcall_raw_done *raw_done = (farcall_raw_done *)done;
+
+	if (raw_done == NULL)
+		return;
+	if (bytes != NULL)
+		raw_done(call, code, bytes->data, bytes->size, data);
+	else
+		raw_done(call, code, NULL, 0, data);
+}
+
+farcall_code
+farcall_call_send_raw(farcall_call *call, const void *data, size_t size)
+{
+	farcall_bytes bytes = FARCALL_BYTES__INIT;
+
+	bytes.data = data;
+	bytes.size = size;
+	return farcall_call_send(call, &bytes.base);
+}
+
+farcall_code
+farcall_call_recv_raw(farcall_call *call, const void **data, size_t *size)
+{
+	const ProtobufCMessage *message = NULL;
+	farcall_code code = farcall_call_recv(call, &message);
+	const farcall_bytes *bytes = farcall_bytes_of(message);
+
+	if (code != FARCALL_OK || bytes == NULL)
+		return code != FARCALL_OK ? code : fc_call_misuse(call, "recv raw: not a raw call");
+	if (data != NULL)
+		*data = bytes->data;
+	if (size != NULL)
+		*size = bytes->size;
+	return code;
+}
+
+void
+farcall_call_send_raw_async(
+    farcall_call *call, const void *data, size_t size, farcall_done *done, void *user)
+{
+	farcall_bytes bytes = FARCALL_BYTES__INIT;
+
+	bytes.data = data;
+	bytes.size = size;
+	farcall_call_send_async(call, &bytes.base, done, user);
+}
+
+void
+farcall_call_recv_raw_async(farcall_call *call, farcall_raw_done *done, void *data)
+{
+	farcall_call_recv_typed(call, fc_raw_thunk, (farcall_function *)done, data);
+}

@@ -23,6 +23,9 @@ farcall_code fc_raw_unpack(const uint8_t *bytes, size_t size, const fc_guard_lim
 farcall_method *fc_raw_method(
     farcall_call *call, const char *path, size_t size, farcall_shape shape);
 
+/* Gives a farcall_raw_done what a farcall_done would be given. */
+farcall_thunk fc_raw_thunk;
+
 /* "/pkg.Service/Method", in form. */
 farcall_code fc_raw_check_path(const char *path, fc_error *error);
 

@@ -76,7 +76,7 @@ message(farcall_call *call, const farcall_intercepted *about, bool sent,
 	else if (seen->descriptor == &pair__message__descriptor)
 		snprintf(h->seen, sizeof h->seen, "%s", ((const Pair__Message *)seen)->text);
 	else
-		h->wrong++;
+		snprintf(h->seen, sizeof h->seen, "a %s", seen->descriptor->name);
 	atomic_fetch_add(&h->n_messages, 1);
 }
 

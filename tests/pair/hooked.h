@@ -19,7 +19,7 @@ typedef struct hooked {
 	farcall_outcome outcome;
 	char error[300], path[100], peer[100];
 	size_t n_metadata;
-	char seen[128]; /* the text of the last message */
+	char seen[128]; /* the text of the last message, or its type */
 	int wrong;      /* promises that were broken */
 } hooked;
 
