@@ -5,28 +5,36 @@
 #include <uv.h>
 
 static char lines[8192], shown[8192];
-static atomic_flag lines_lock = ATOMIC_FLAG_INIT;
+static atomic_flag busy = ATOMIC_FLAG_INIT; /* hooks of several calls, or of one stream, overlap */
+
+static void
+lock(void)
+{
+	while (atomic_flag_test_and_set(&busy))
+		;
+}
+
+static void
+unlock(void)
+{
+	atomic_flag_clear(&busy);
+}
 
 static void
 note(const char *what, const char *name)
 {
-	size_t size;
+	size_t size = strlen(lines);
 
-	while (atomic_flag_test_and_set(&lines_lock))
-		;
-	size = strlen(lines);
 	snprintf(lines + size, sizeof lines - size, "%s%s %s", size != 0 ? ", " : "", what, name);
-	atomic_flag_clear(&lines_lock);
 }
 
 const char *
 hooked_log(void)
 {
-	while (atomic_flag_test_and_set(&lines_lock))
-		;
+	lock();
 	memcpy(shown, lines, sizeof shown);
 	lines[0] = 0;
-	atomic_flag_clear(&lines_lock);
+	unlock();
 	return shown;
 }
 
@@ -37,6 +45,7 @@ begin(farcall_call *call, const farcall_intercepted *about, void *data)
 	hooked *h = (hooked *)data;
 	char *own;
 
+	lock();
 	note("begin", h->name);
 	h->wrong += *about->state != NULL;
 	*about->state = own = (char *)malloc(8);
@@ -46,6 +55,7 @@ begin(farcall_call *call, const farcall_intercepted *about, void *data)
 	for (h->n_metadata = 0;
 	     farcall_metadata_at(about->metadata, h->n_metadata, NULL, NULL, NULL);)
 		h->n_metadata++;
+	unlock();
 	if (h->key != NULL)
 		farcall_call_add_metadata(call, h->key, h->value);
 	atomic_fetch_add(&h->n_begun, 1);
@@ -68,6 +78,7 @@ message(farcall_call *call, const farcall_intercepted *about, bool sent,
 	const farcall_bytes *bytes = farcall_bytes_of(seen);
 
 	(void)call;
+	lock();
 	note(sent ? "sent" : "received", h->name);
 	h->wrong += strcmp((const char *)*about->state, "begun") != 0;
 	if (bytes != NULL)
@@ -77,6 +88,7 @@ message(farcall_call *call, const farcall_intercepted *about, bool sent,
 		snprintf(h->seen, sizeof h->seen, "%s", ((const Pair__Message *)seen)->text);
 	else
 		snprintf(h->seen, sizeof h->seen, "a %s", seen->descriptor->name);
+	unlock();
 	atomic_fetch_add(&h->n_messages, 1);
 }
 
@@ -87,6 +99,7 @@ end(farcall_call *call, const farcall_intercepted *about, const farcall_outcome 
 	hooked *h = (hooked *)data;
 
 	(void)call;
+	lock();
 	note("end", h->name);
 	h->wrong += strcmp((const char *)*about->state, "begun") != 0;
 	free(*about->state);
@@ -94,6 +107,7 @@ end(farcall_call *call, const farcall_intercepted *about, const farcall_outcome 
 	snprintf(h->error, sizeof h->error, "%s", outcome->error);
 	h->outcome.error = h->error;
 	snprintf(h->peer, sizeof h->peer, "%s", about->peer);
+	unlock();
 	atomic_fetch_add(&h->n_ended, 1);
 }
 
