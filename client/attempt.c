@@ -192,6 +192,7 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 		fc_stream_message(call, bytes, size);
 		return;
 	}
+	fc_intercept_count(&call->call, false, size);
 	if (call->reply != NULL) {
 		fc_call_end_with(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "more than one response message");

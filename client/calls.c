@@ -158,6 +158,8 @@ fc_call_destroy(farcall_call *base)
 	farcall_channel *channel = call->channel;
 	bool keep;
 
+	if (FARCALL_UNLIKELY(base->intercept != NULL))
+		fc_intercept_finish(base); /* a stream whose end nobody has asked for */
 	fc_call_leave(&call->child);
 	fc_call_forget_request(call);
 	if (FARCALL_UNLIKELY(base->flow != NULL))

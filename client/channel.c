@@ -133,6 +133,7 @@ begin_lists(farcall_channel *channel)
 	fc_pool_init(&channel->pool, FC_CLIENT_POOL_MOST);
 	fc_list_init(&channel->sleepers);
 	fc_list_init(&channel->pending);
+	fc_list_init(&channel->held);
 	fc_list_init(&channel->lines);
 	fc_list_init(&channel->ready_waits);
 	fc_queue_init(&channel->deferred);
@@ -298,6 +299,19 @@ farcall_channel_set_peer_timeout_ms(farcall_channel *channel, uint64_t ms)
 }
 
 void
+farcall_channel_intercept(
+    farcall_channel *channel, const farcall_interceptor *hooks, size_t hooks_size, void *data)
+{
+	fc_error error;
+
+	if (!fc_channel_in_setup(channel, "intercept"))
+		return;
+	fc_error_clear(&error);
+	if (fc_interceptors_add(&channel->chain, hooks, hooks_size, data, &error) != FARCALL_OK)
+		fc_channel_fail(channel, &error);
+}
+
+void
 farcall_channel_set_loop(farcall_channel *channel, farcall_loop *loop)
 {
 	fc_error error;
@@ -342,6 +356,7 @@ fc_channel_shut(farcall_channel *channel)
 	if (channel->config.pool != NULL)
 		fc_subchannel_stop(channel);
 	end_calls(&channel->pending);
+	end_calls(&channel->held);
 	fc_list_each (item, next, &channel->lines)
 		end_calls(&FC_CONTAINER(item, fc_line, in_channel)->calls);
 	fc_error_clear(&closed);

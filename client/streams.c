@@ -375,6 +375,8 @@ farcall_call_start(
 	fc_call_end_unbegun(call, &error);
 	if (base->flow != NULL)
 		fc_flow_shut(base->flow, base->code, true);
+	if (FARCALL_UNLIKELY(base->intercept != NULL))
+		fc_call_hooks_done(call);
 	return base->code;
 }
 
