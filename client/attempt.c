@@ -6,6 +6,7 @@
  * often as it takes. After the response's head it is committed and never tried again.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include <stdio.h>
 
@@ -134,6 +135,9 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 		return true;
 	}
 	use_line(call, line);
+	if (call->rules != NULL)
+		call->stream->max_message =
+		    FC_MIN(call->stream->max_message, call->rules->max_message);
 	fc_list_append(&line->calls, &call->in_list);
 	send_request(line, call);
 	fc_line_touch(line);
@@ -149,6 +153,8 @@ on_head(void *owner, fc_stream *stream, const fc_head *head)
 
 	((fc_line *)owner)->answered = true;
 	call->committed = true;
+	if (call->plan != NULL)
+		fc_plan_commit(call);
 	if (!call->sending)
 		fc_call_forget_request(call);
 	if (fc_metadata_receive(
@@ -210,6 +216,8 @@ on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 		fc_call_end_late(call);
 		return;
 	}
+	if (call->channel->service != NULL && fc_plan_tail(call, tail))
+		return;
 	if (!fc_metadata_receive(&base->trailers, &base->kept, tail->n_metadata, tail->metadata))
 		fc_call_doom_by_memory(base, &base->kept);
 	base->of_peer = base->code == FARCALL_OK && tail->cause == FARCALL_CAUSE_NONE;
@@ -232,7 +240,8 @@ fail_by_abort(fc_client_call *call, const fc_abort *abort)
 		snprintf(text, sizeof text, "connection lost: %s", abort->text);
 	else
 		snprintf(text, sizeof text, "%s", abort->text);
-	fc_call_end_with(call, abort->code, abort->cause, text);
+	if (call->plan == NULL || !fc_plan_lost(call, abort->code, abort->cause, text))
+		fc_call_end_with(call, abort->code, abort->cause, text);
 }
 
 /* What never left is as good as not begun; what left but was surely not seen goes once more. */

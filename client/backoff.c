@@ -33,8 +33,8 @@ fc_backoff_reset(fc_backoff *backoff)
 }
 
 /* `base` less or more by at most a fifth, evenly. */
-static uint64_t
-jitter(fc_backoff *backoff, uint64_t base)
+uint64_t
+fc_backoff_jitter(fc_backoff *backoff, uint64_t base)
 {
 	uint64_t span = base / 5 * 2;
 
@@ -48,5 +48,5 @@ fc_backoff_next(fc_backoff *backoff)
 		backoff->base_ns = FC_BACKOFF_FIRST_NS;
 	else
 		backoff->base_ns = FC_MIN(backoff->base_ns / 10 * 16, FC_BACKOFF_MOST_NS);
-	return jitter(backoff, backoff->base_ns);
+	return fc_backoff_jitter(backoff, backoff->base_ns);
 }

@@ -4,6 +4,7 @@
  * packed here, in the program's thread, and kept until the server has answered.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include "runtime/loop/fork.h"
 
@@ -73,8 +74,10 @@ farcall_call_set_wait_for_ready(farcall_call *base, bool wait)
 	fc_client_call *call =
 	    in_setup(base, "set wait for ready: the call has started, or is a server's");
 
-	if (call != NULL)
-		call->wait_for_ready = wait;
+	if (call == NULL)
+		return;
+	call->has_wait = true;
+	call->wait_for_ready = wait;
 }
 
 void
@@ -169,6 +172,8 @@ open_call(farcall_call *base, const farcall_method *method, const ProtobufCMessa
 	base->method = method;
 	if (base->code == FARCALL_OK)
 		check_arguments(base, request);
+	if (base->code == FARCALL_OK && call->channel->service != NULL)
+		fc_plan_configure(call);
 	if (base->code == FARCALL_OK)
 		set_deadline(call);
 	if (base->code == FARCALL_OK && call->child.parent != NULL && !fc_call_adopt(&call->child))
@@ -181,9 +186,11 @@ static bool
 set_payload(farcall_call *base, fc_payload *payload, const ProtobufCMessage *request)
 {
 	static const char why[] = "request: nested too deep";
+	const fc_method_config *rules = ((fc_client_call *)base)->rules;
 
 	if (fc_payload_of_message(payload, request))
-		return true;
+		return rules == NULL || payload->size <= rules->max_request ||
+		    fc_plan_refuse(base, payload->size, rules);
 	fc_call_settle(base, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT, why, sizeof why - 1);
 	return false;
 }

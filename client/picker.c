@@ -3,6 +3,7 @@
  * free stream on it. First come, first served; a call that is tried again goes before all others.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 static fc_client_call *
 first_pending(farcall_channel *channel)
@@ -99,7 +100,9 @@ fc_picker_fail(farcall_channel *channel, bool all)
 	fc_list_each (item, next, &channel->pending) {
 		fc_client_call *call = FC_CONTAINER(item, fc_client_call, in_list);
 
-		if (all || !call->wait_for_ready)
+		if (!all && call->wait_for_ready)
+			continue;
+		if (call->plan == NULL || !fc_plan_lost(call, why->code, why->cause, why->text))
 			fc_call_end_with(call, why->code, why->cause, why->text);
 	}
 }
