@@ -67,8 +67,9 @@ fc_json_bad(const fc_json *at, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(what, sizeof what, format, arguments);
 	va_end(arguments);
+	put_path(at, path, sizeof path);
 	fc_fail(at->error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_NONE, "service config: %s%s%s",
-	    put_path(at, path, sizeof path) != 0 ? path : "", path[0] != 0 ? ": " : "", what);
+	    path, path[0] != 0 ? ": " : "", what);
 	return false;
 }
 
@@ -178,7 +179,7 @@ fc_json_flag(const fc_json *at, bool *to)
 	return true;
 }
 
-/* A NUL inside would hide what follows it. */
+/* It has no NUL inside: the parser refuses that. */
 bool
 fc_json_text(const fc_json *at, const char **to)
 {

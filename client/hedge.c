@@ -93,9 +93,10 @@ send_due(fc_plan *plan)
 		else
 			send_one(plan);
 	} while (delay == 0 && may_send(plan));
-	if (may_send(plan) &&
-	    !fc_timer_start(
-	        channel->loop, &plan->timer, delay < FC_NEVER - now ? now + delay : FC_NEVER - 1))
+	if (!may_send(plan))
+		fc_timer_stop(channel->loop, &plan->timer);
+	else if (!fc_timer_start(channel->loop, &plan->timer,
+	             delay < FC_NEVER - now ? now + delay : FC_NEVER - 1))
 		plan->alone = true;
 }
 
@@ -179,10 +180,10 @@ go_on_without(fc_plan *plan, fc_client_call *shadow, int64_t pushback)
 	    &plan->last, shadow->call.code, shadow->call.cause, "%s", shadow->call.status_message);
 	if (pushback == FC_PUSHBACK_STOP || !fc_throttle_is_open(channel))
 		plan->alone = true;
-	if (plan->alone)
+	if (!may_send(plan)) {
 		fc_timer_stop(channel->loop, &plan->timer);
-	if (!may_send(plan))
 		return;
+	}
 	if (pushback > 0 &&
 	    fc_timer_start(channel->loop, &plan->timer,
 	        fc_channel_now(channel) + (uint64_t)pushback * FC_NS_PER_MS))

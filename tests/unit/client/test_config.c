@@ -58,12 +58,10 @@ the_nearest_name_wins(void **state)
 	    fc_service_config_find(config, "/a.B/D")->timeout_ns, UINT64_C(2000000000));
 	assert_int_equal(
 	    fc_service_config_find(config, "/a.B/CC")->timeout_ns, UINT64_C(2000000000));
-	assert_int_equal(
-	    fc_service_config_find(config, "/a/C")->timeout_ns, UINT64_C(2000000000));
+	assert_int_equal(fc_service_config_find(config, "/a/C")->timeout_ns, UINT64_C(2000000000));
 	assert_int_equal(
 	    fc_service_config_find(config, "/a.BB/C")->timeout_ns, UINT64_C(1000000000));
-	assert_int_equal(
-	    fc_service_config_find(config, "/c/C")->timeout_ns, UINT64_C(1000000000));
+	assert_int_equal(fc_service_config_find(config, "/c/C")->timeout_ns, UINT64_C(1000000000));
 	fc_service_config_free(config);
 }
 
@@ -98,10 +96,10 @@ rules_of_a_method(void **state)
 static void
 hedges_and_caps(void **state)
 {
-	fc_service_config *config = good(
-	    "{\"methodConfig\": [{\"name\": [{}], \"hedgingPolicy\": {\"maxAttempts\": \"9\","
-	    "  \"hedgingDelay\": \"0.25s\", \"nonFatalStatusCodes\": [\"INTERNAL\"]}}],"
-	    " \"retryThrottling\": {\"maxTokens\": 1000, \"tokenRatio\": 1e9}}");
+	fc_service_config *config =
+	    good("{\"methodConfig\": [{\"name\": [{}], \"hedgingPolicy\": {\"maxAttempts\": \"9\","
+	         "  \"hedgingDelay\": \"0.25s\", \"nonFatalStatusCodes\": [\"INTERNAL\"]}}],"
+	         " \"retryThrottling\": {\"maxTokens\": 1000, \"tokenRatio\": 1e9}}");
 	const fc_policy *policy = &fc_service_config_find(config, "/a/b")->policy;
 
 	(void)state;
@@ -186,7 +184,7 @@ what_is_not_known_is_told_in_the_log(void **state)
 /* ---- bad ones ---- */
 
 #define METHOD(rest) "{\"methodConfig\": [{\"name\": [{}], " rest "}]}"
-#define RETRY(attempts, first, most, times, codes)                                         \
+#define RETRY(attempts, first, most, times, codes) \
 	METHOD("\"retryPolicy\": {" attempts first most times codes "\"x\": 0}")
 #define A "\"maxAttempts\": 2, "
 #define B "\"initialBackoff\": \"1s\", "
@@ -225,8 +223,7 @@ static const struct {
         "loadBalancingConfig[0]: round_robin: an object is wanted, this is null"},
     /* methods and names */
     {"{\"methodConfig\": {}}", "methodConfig: a list is wanted, this is an object"},
-    {"{\"methodConfig\": [{}, true]}",
-        "methodConfig[1]: an object is wanted, this is a boolean"},
+    {"{\"methodConfig\": [{}, true]}", "methodConfig[1]: an object is wanted, this is a boolean"},
     {"{\"methodConfig\": [{\"name\": {}}]}",
         "methodConfig[0].name: a list is wanted, this is an object"},
     {"{\"methodConfig\": [{\"name\": [\"a\"]}]}",
@@ -249,15 +246,13 @@ static const struct {
         "methodConfig[0].timeout: a duration (\"1.5s\") is wanted, this is a number"},
     {METHOD("\"timeout\": \"1\""), "methodConfig[0].timeout: \"1\" is no duration (\"1.5s\")"},
     {METHOD("\"timeout\": \"s\""), "methodConfig[0].timeout: \"s\" is no duration (\"1.5s\")"},
-    {METHOD("\"timeout\": \"1.s\""),
-        "methodConfig[0].timeout: \"1.s\" is no duration (\"1.5s\")"},
+    {METHOD("\"timeout\": \"1.s\""), "methodConfig[0].timeout: \"1.s\" is no duration (\"1.5s\")"},
     {METHOD("\"timeout\": \"1.0123456789s\""),
         "methodConfig[0].timeout: \"1.0123456789s\" is no duration (\"1.5s\")"},
     {METHOD("\"timeout\": \"1.5ss\""),
         "methodConfig[0].timeout: \"1.5ss\" is no duration (\"1.5s\")"},
     {METHOD("\"timeout\": \"-1s\""), "methodConfig[0].timeout: \"-1s\" is negative"},
-    {METHOD("\"timeout\": \"315576000001s\""),
-        "methodConfig[0].timeout: more than 315576000000 s"},
+    {METHOD("\"timeout\": \"315576000001s\""), "methodConfig[0].timeout: more than 315576000000 s"},
     {METHOD("\"maxRequestMessageBytes\": -1"),
         "methodConfig[0].maxRequestMessageBytes: -1 is not within 0 and 4294967295"},
     {METHOD("\"maxRequestMessageBytes\": 4294967296"),
