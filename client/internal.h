@@ -102,6 +102,7 @@ typedef struct fc_backoff {
 void fc_backoff_seed(fc_backoff *backoff, uint64_t seed);
 void fc_backoff_reset(fc_backoff *backoff);
 uint64_t fc_backoff_next(fc_backoff *backoff); /* ns from the attempt's start to the next one */
+uint64_t fc_backoff_random(fc_backoff *backoff);
 uint64_t fc_backoff_jitter(fc_backoff *backoff, uint64_t ns); /* ±20 % */
 
 /* ---- race (race.c) ---- */
@@ -175,6 +176,16 @@ void fc_subchannel_ready(farcall_channel *channel, fc_line *line);
 void fc_subchannel_note(farcall_channel *channel, const fc_error *error);
 void fc_subchannel_note_insecure(farcall_channel *channel, const fc_place *place);
 
+/* ---- round robin (spread.c) ---- */
+
+typedef struct fc_spread {
+	bool on;       /* in place of the race */
+	fc_list nodes; /* fc_node, one for each place */
+	fc_list ready; /* in the order of their turns */
+	bool resolving;
+	fc_timer resolve; /* until it may be done again */
+} fc_spread;
+
 /* ---- lines (line.c) ---- */
 
 /* A connection to a server. */
@@ -184,6 +195,7 @@ struct fc_line {
 	farcall_channel *channel;
 	fc_list in_channel;
 	fc_list in_race; /* while it connects */
+	struct fc_node *node; /* round robin: whose it is, until it takes no new calls */
 	fc_list calls;   /* those that have a stream on it */
 	bool ready;      /* the peer has introduced itself */
 	bool going;      /* no new calls */
@@ -340,6 +352,7 @@ struct farcall_channel {
 	bool shut;     /* closing has begun */
 	uint64_t driven_at;
 	fc_subchannel sub;
+	fc_spread spread;
 	fc_list pending; /* calls that wait for a line */
 	fc_list planned; /* calls that rest before a retry, or hedge */
 	size_t kept;     /* bytes of requests kept for another attempt */

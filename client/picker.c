@@ -4,6 +4,7 @@
  */
 #include "client/internal.h"
 #include "client/plan.h"
+#include "client/spread.h"
 
 static fc_client_call *
 first_pending(farcall_channel *channel)
@@ -17,6 +18,8 @@ pick(farcall_channel *channel)
 {
 	fc_line *line = channel->sub.phase == FC_SUB_READY ? channel->sub.line : NULL;
 
+	if (channel->spread.on)
+		return fc_spread_pick(channel);
 	return line != NULL && line->conn.state == FC_CONN_OPEN && !line->full ? line : NULL;
 }
 
@@ -81,6 +84,8 @@ fc_picker_take(farcall_channel *channel, fc_client_call *call)
 
 	if (line != NULL && give(channel, line, call))
 		return;
+	if (line != NULL && channel->spread.on)
+		fc_picker_later(channel); /* another one may have room */
 	fc_list_append(&channel->pending, &call->in_list);
 	want_line(channel);
 }
