@@ -84,20 +84,6 @@ farcall_call_start(
 }
 
 farcall_code
-farcall_call_send(farcall_call *call, const ProtobufCMessage *message)
-{
-	(void)message;
-	return refuse_now(call);
-}
-
-farcall_code
-farcall_call_recv(farcall_call *call, const ProtobufCMessage **message)
-{
-	(void)message;
-	return refuse_now(call);
-}
-
-farcall_code
 farcall_call_finish(farcall_call *call, const ProtobufCMessage **reply)
 {
 	(void)reply;
@@ -105,30 +91,9 @@ farcall_call_finish(farcall_call *call, const ProtobufCMessage **reply)
 }
 
 void
-farcall_call_send_async(
-    farcall_call *call, const ProtobufCMessage *message, farcall_done *done, void *data)
-{
-	(void)message;
-	refuse_later(call, done, data);
-}
-
-void
-farcall_call_recv_async(farcall_call *call, farcall_done *done, void *data)
-{
-	refuse_later(call, done, data);
-}
-
-void
 farcall_call_finish_async(farcall_call *call, farcall_done *done, void *data)
 {
 	refuse_later(call, done, data);
-}
-
-void
-farcall_call_recv_typed(
-    farcall_call *call, farcall_thunk *thunk, farcall_function *done, void *data)
-{
-	refuse_typed(call, thunk, done, data);
 }
 
 void

@@ -4,18 +4,30 @@
 /* google.protobuf.FileDescriptorProto of this file and of its imports. */
 
 /* demo.proto */
-static const uint8_t farcall_file_demo_2eproto_0[163] = {
+static const uint8_t farcall_file_demo_2eproto_0[367] = {
 	0x0a, 0x0a, 0x64, 0x65, 0x6d, 0x6f, 0x2e, 0x70, 0x72, 0x6f, 0x74, 0x6f, 0x12, 0x04, 0x64, 0x65,
 	0x6d, 0x6f, 0x22, 0x22, 0x0a, 0x0c, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x52, 0x65, 0x71, 0x75, 0x65,
 	0x73, 0x74, 0x12, 0x12, 0x0a, 0x04, 0x6e, 0x61, 0x6d, 0x65, 0x18, 0x01, 0x20, 0x01, 0x28, 0x09,
 	0x52, 0x04, 0x6e, 0x61, 0x6d, 0x65, 0x22, 0x26, 0x0a, 0x0a, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x52,
 	0x65, 0x70, 0x6c, 0x79, 0x12, 0x18, 0x0a, 0x07, 0x6d, 0x65, 0x73, 0x73, 0x61, 0x67, 0x65, 0x18,
-	0x01, 0x20, 0x01, 0x28, 0x09, 0x52, 0x07, 0x6d, 0x65, 0x73, 0x73, 0x61, 0x67, 0x65, 0x32, 0x3b,
+	0x01, 0x20, 0x01, 0x28, 0x09, 0x52, 0x07, 0x6d, 0x65, 0x73, 0x73, 0x61, 0x67, 0x65, 0x22, 0x1e,
+	0x0a, 0x06, 0x4e, 0x75, 0x6d, 0x62, 0x65, 0x72, 0x12, 0x14, 0x0a, 0x05, 0x76, 0x61, 0x6c, 0x75,
+	0x65, 0x18, 0x01, 0x20, 0x01, 0x28, 0x03, 0x52, 0x05, 0x76, 0x61, 0x6c, 0x75, 0x65, 0x32, 0x3b,
 	0x0a, 0x07, 0x47, 0x72, 0x65, 0x65, 0x74, 0x65, 0x72, 0x12, 0x30, 0x0a, 0x08, 0x53, 0x61, 0x79,
 	0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x12, 0x12, 0x2e, 0x64, 0x65, 0x6d, 0x6f, 0x2e, 0x48, 0x65, 0x6c,
 	0x6c, 0x6f, 0x52, 0x65, 0x71, 0x75, 0x65, 0x73, 0x74, 0x1a, 0x10, 0x2e, 0x64, 0x65, 0x6d, 0x6f,
-	0x2e, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x52, 0x65, 0x70, 0x6c, 0x79, 0x62, 0x06, 0x70, 0x72, 0x6f,
-	0x74, 0x6f, 0x33,
+	0x2e, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x52, 0x65, 0x70, 0x6c, 0x79, 0x32, 0xa9, 0x01, 0x0a, 0x07,
+	0x4e, 0x75, 0x6d, 0x62, 0x65, 0x72, 0x73, 0x12, 0x24, 0x0a, 0x06, 0x53, 0x71, 0x75, 0x61, 0x72,
+	0x65, 0x12, 0x0c, 0x2e, 0x64, 0x65, 0x6d, 0x6f, 0x2e, 0x4e, 0x75, 0x6d, 0x62, 0x65, 0x72, 0x1a,
+	0x0c, 0x2e, 0x64, 0x65, 0x6d, 0x6f, 0x2e, 0x4e, 0x75, 0x6d, 0x62, 0x65, 0x72, 0x12, 0x25, 0x0a,
+	0x05, 0x43, 0x6f, 0x75, 0x6e, 0x74, 0x12, 0x0c, 0x2e, 0x64, 0x65, 0x6d, 0x6f, 0x2e, 0x4e, 0x75,
+	0x6d, 0x62, 0x65, 0x72, 0x1a, 0x0c, 0x2e, 0x64, 0x65, 0x6d, 0x6f, 0x2e, 0x4e, 0x75, 0x6d, 0x62,
+	0x65, 0x72, 0x30, 0x01, 0x12, 0x23, 0x0a, 0x03, 0x53, 0x75, 0x6d, 0x12, 0x0c, 0x2e, 0x64, 0x65,
+	0x6d, 0x6f, 0x2e, 0x4e, 0x75, 0x6d, 0x62, 0x65, 0x72, 0x1a, 0x0c, 0x2e, 0x64, 0x65, 0x6d, 0x6f,
+	0x2e, 0x4e, 0x75, 0x6d, 0x62, 0x65, 0x72, 0x28, 0x01, 0x12, 0x2c, 0x0a, 0x0a, 0x52, 0x75, 0x6e,
+	0x6e, 0x69, 0x6e, 0x67, 0x53, 0x75, 0x6d, 0x12, 0x0c, 0x2e, 0x64, 0x65, 0x6d, 0x6f, 0x2e, 0x4e,
+	0x75, 0x6d, 0x62, 0x65, 0x72, 0x1a, 0x0c, 0x2e, 0x64, 0x65, 0x6d, 0x6f, 0x2e, 0x4e, 0x75, 0x6d,
+	0x62, 0x65, 0x72, 0x28, 0x01, 0x30, 0x01, 0x62, 0x06, 0x70, 0x72, 0x6f, 0x74, 0x6f, 0x33,
 };
 
 static const ProtobufCBinaryData farcall_files_demo_2eproto[1] = {
@@ -65,5 +77,189 @@ const farcall_method demo_greeter__methods[1] = {
 const farcall_interface demo_greeter__interface = {
 	FARCALL_INTERFACE_ABI, (uint32_t)sizeof(farcall_method), "demo.Greeter",
 	1, demo_greeter__methods,
+	1, farcall_files_demo_2eproto,
+};
+
+static farcall_code
+demo_numbers_square__dispatch(farcall_call *call, const void *ops,
+    const ProtobufCMessage *request, ProtobufCMessage *reply)
+{
+	const struct demo_numbers *handlers = (const struct demo_numbers *)ops;
+
+	if (handlers->square == NULL)
+		return farcall_call_fail(
+		    call, FARCALL_UNIMPLEMENTED, "demo.Numbers.Square is not implemented");
+	return (handlers->square)(call,
+	    (const Demo__Number *)(const void *)request,
+	    (Demo__Number *)(void *)reply);
+}
+
+static void
+demo_numbers_square__thunk(farcall_call *call, farcall_code code,
+    const ProtobufCMessage *message, farcall_function *done, void *data)
+{
+	if (done != NULL)
+		((demo_numbers_square__done *)done)(call, code,
+		    (const Demo__Number *)(const void *)message, data);
+}
+
+void
+demo_numbers_square__async(
+    farcall_call *call, const Demo__Number *request, demo_numbers_square__done *done, void *data)
+{
+	farcall_call_invoke_typed(call, &demo_numbers__methods[0],
+	    (const ProtobufCMessage *)request,
+	    demo_numbers_square__thunk, (farcall_function *)done, data);
+}
+
+static farcall_code
+demo_numbers_count__dispatch(farcall_call *call, const void *ops,
+    const ProtobufCMessage *request, ProtobufCMessage *reply)
+{
+	const struct demo_numbers *handlers = (const struct demo_numbers *)ops;
+
+	(void)reply;
+	if (handlers->count == NULL)
+		return farcall_call_fail(
+		    call, FARCALL_UNIMPLEMENTED, "demo.Numbers.Count is not implemented");
+	return (handlers->count)(call,
+	    (const Demo__Number *)(const void *)request);
+}
+
+static void
+demo_numbers_count__recv_reply__thunk(farcall_call *call, farcall_code code,
+    const ProtobufCMessage *message, farcall_function *done, void *data)
+{
+	if (done != NULL)
+		((demo_numbers_count__recv_reply__done *)done)(call, code,
+		    (const Demo__Number *)(const void *)message, data);
+}
+
+void
+demo_numbers_count__recv_reply__async(
+    farcall_call *call, demo_numbers_count__recv_reply__done *done, void *data)
+{
+	farcall_call_recv_typed(call,
+	    demo_numbers_count__recv_reply__thunk, (farcall_function *)done, data);
+}
+
+static farcall_code
+demo_numbers_sum__dispatch(farcall_call *call, const void *ops,
+    const ProtobufCMessage *request, ProtobufCMessage *reply)
+{
+	const struct demo_numbers *handlers = (const struct demo_numbers *)ops;
+
+	(void)request;
+	if (handlers->sum == NULL)
+		return farcall_call_fail(
+		    call, FARCALL_UNIMPLEMENTED, "demo.Numbers.Sum is not implemented");
+	return (handlers->sum)(call,
+	    (Demo__Number *)(void *)reply);
+}
+
+static void
+demo_numbers_sum__finish__thunk(farcall_call *call, farcall_code code,
+    const ProtobufCMessage *message, farcall_function *done, void *data)
+{
+	if (done != NULL)
+		((demo_numbers_sum__finish__done *)done)(call, code,
+		    (const Demo__Number *)(const void *)message, data);
+}
+
+void
+demo_numbers_sum__finish__async(
+    farcall_call *call, demo_numbers_sum__finish__done *done, void *data)
+{
+	farcall_call_finish_typed(call,
+	    demo_numbers_sum__finish__thunk, (farcall_function *)done, data);
+}
+
+static void
+demo_numbers_sum__recv_request__thunk(farcall_call *call, farcall_code code,
+    const ProtobufCMessage *message, farcall_function *done, void *data)
+{
+	if (done != NULL)
+		((demo_numbers_sum__recv_request__done *)done)(call, code,
+		    (const Demo__Number *)(const void *)message, data);
+}
+
+void
+demo_numbers_sum__recv_request__async(
+    farcall_call *call, demo_numbers_sum__recv_request__done *done, void *data)
+{
+	farcall_call_recv_typed(call,
+	    demo_numbers_sum__recv_request__thunk, (farcall_function *)done, data);
+}
+
+static farcall_code
+demo_numbers_running_sum__dispatch(farcall_call *call, const void *ops,
+    const ProtobufCMessage *request, ProtobufCMessage *reply)
+{
+	const struct demo_numbers *handlers = (const struct demo_numbers *)ops;
+
+	(void)request;
+	(void)reply;
+	if (handlers->running_sum == NULL)
+		return farcall_call_fail(
+		    call, FARCALL_UNIMPLEMENTED, "demo.Numbers.RunningSum is not implemented");
+	return (handlers->running_sum)(call);
+}
+
+static void
+demo_numbers_running_sum__recv_reply__thunk(farcall_call *call, farcall_code code,
+    const ProtobufCMessage *message, farcall_function *done, void *data)
+{
+	if (done != NULL)
+		((demo_numbers_running_sum__recv_reply__done *)done)(call, code,
+		    (const Demo__Number *)(const void *)message, data);
+}
+
+void
+demo_numbers_running_sum__recv_reply__async(
+    farcall_call *call, demo_numbers_running_sum__recv_reply__done *done, void *data)
+{
+	farcall_call_recv_typed(call,
+	    demo_numbers_running_sum__recv_reply__thunk, (farcall_function *)done, data);
+}
+
+static void
+demo_numbers_running_sum__recv_request__thunk(farcall_call *call, farcall_code code,
+    const ProtobufCMessage *message, farcall_function *done, void *data)
+{
+	if (done != NULL)
+		((demo_numbers_running_sum__recv_request__done *)done)(call, code,
+		    (const Demo__Number *)(const void *)message, data);
+}
+
+void
+demo_numbers_running_sum__recv_request__async(
+    farcall_call *call, demo_numbers_running_sum__recv_request__done *done, void *data)
+{
+	farcall_call_recv_typed(call,
+	    demo_numbers_running_sum__recv_request__thunk, (farcall_function *)done, data);
+}
+
+const farcall_method demo_numbers__methods[4] = {
+	{"Square", "/demo.Numbers/Square",
+	    &demo__number__descriptor, &demo__number__descriptor,
+	    FARCALL_UNARY, 0u, offsetof(struct demo_numbers, square),
+	    demo_numbers_square__dispatch},
+	{"Count", "/demo.Numbers/Count",
+	    &demo__number__descriptor, &demo__number__descriptor,
+	    FARCALL_SERVER_STREAM, 0u, offsetof(struct demo_numbers, count),
+	    demo_numbers_count__dispatch},
+	{"Sum", "/demo.Numbers/Sum",
+	    &demo__number__descriptor, &demo__number__descriptor,
+	    FARCALL_CLIENT_STREAM, 0u, offsetof(struct demo_numbers, sum),
+	    demo_numbers_sum__dispatch},
+	{"RunningSum", "/demo.Numbers/RunningSum",
+	    &demo__number__descriptor, &demo__number__descriptor,
+	    FARCALL_BIDI_STREAM, 0u, offsetof(struct demo_numbers, running_sum),
+	    demo_numbers_running_sum__dispatch},
+};
+
+const farcall_interface demo_numbers__interface = {
+	FARCALL_INTERFACE_ABI, (uint32_t)sizeof(farcall_method), "demo.Numbers",
+	4, demo_numbers__methods,
 	1, farcall_files_demo_2eproto,
 };

@@ -64,6 +64,262 @@ demo_greeter_say_hello__send_reply(farcall_call *call, const Demo__HelloReply *r
 	return farcall_call_send_reply(call, (const ProtobufCMessage *)reply);
 }
 
+/*
+ * service demo.Numbers
+ *
+ * A method of each shape: examples/numbers_server.c, examples/numbers_client.c.
+ */
+extern const farcall_method demo_numbers__methods[4];
+extern const farcall_interface demo_numbers__interface;
+
+/* Handlers; one left NULL answers UNIMPLEMENTED. */
+struct demo_numbers {
+	/* The square of a number. */
+	farcall_code (*square)(
+	    farcall_call *call, const Demo__Number *request, Demo__Number *reply);
+	/* 1, 2, 3, … up to the number. */
+	farcall_code (*count)(farcall_call *call, const Demo__Number *request);
+	/* The sum of all numbers sent. */
+	farcall_code (*sum)(farcall_call *call, Demo__Number *reply);
+	/* The sum so far, after each number. */
+	farcall_code (*running_sum)(farcall_call *call);
+};
+
+static inline farcall_service *
+demo_numbers__register(farcall_server *server, const struct demo_numbers *ops, void *self)
+{
+	return farcall_server_register(server, &demo_numbers__interface, ops, sizeof *ops, self);
+}
+
+/*
+ * demo.Numbers.Square (unary)
+ *
+ * The square of a number.
+ */
+static inline farcall_code
+demo_numbers_square(farcall_call *call, const Demo__Number *request, const Demo__Number **reply)
+{
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
+	code = farcall_call_invoke(
+	    call, &demo_numbers__methods[0], (const ProtobufCMessage *)request, &message);
+	if (code == FARCALL_OK && reply != NULL)
+		*reply = (const Demo__Number *)(const void *)message;
+	return code;
+}
+
+typedef void demo_numbers_square__done(
+    farcall_call *call, farcall_code code, const Demo__Number *reply, void *data);
+void demo_numbers_square__async(
+    farcall_call *call, const Demo__Number *request, demo_numbers_square__done *done, void *data);
+
+static inline farcall_code
+demo_numbers_square__send_reply(farcall_call *call, const Demo__Number *reply)
+{
+	return farcall_call_send_reply(call, (const ProtobufCMessage *)reply);
+}
+
+/*
+ * demo.Numbers.Count (server stream)
+ *
+ * 1, 2, 3, … up to the number.
+ */
+static inline farcall_code
+demo_numbers_count__start(farcall_call *call, const Demo__Number *request)
+{
+	return farcall_call_start(call, &demo_numbers__methods[1], (const ProtobufCMessage *)request);
+}
+
+static inline farcall_code
+demo_numbers_count__recv_reply(farcall_call *call, const Demo__Number **reply)
+{
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
+	code = farcall_call_recv(call, &message);
+	if (code == FARCALL_OK && reply != NULL)
+		*reply = (const Demo__Number *)(const void *)message;
+	return code;
+}
+
+typedef void demo_numbers_count__recv_reply__done(
+    farcall_call *call, farcall_code code, const Demo__Number *reply, void *data);
+void demo_numbers_count__recv_reply__async(
+    farcall_call *call, demo_numbers_count__recv_reply__done *done, void *data);
+
+static inline farcall_code
+demo_numbers_count__finish(farcall_call *call)
+{
+	return farcall_call_finish(call, NULL);
+}
+
+static inline void
+demo_numbers_count__finish__async(farcall_call *call, farcall_done *done, void *data)
+{
+	farcall_call_finish_async(call, done, data);
+}
+
+static inline farcall_code
+demo_numbers_count__send_reply(farcall_call *call, const Demo__Number *reply)
+{
+	return farcall_call_send(call, (const ProtobufCMessage *)reply);
+}
+
+static inline void
+demo_numbers_count__send_reply__async(
+    farcall_call *call, const Demo__Number *reply, farcall_done *done, void *data)
+{
+	farcall_call_send_async(call, (const ProtobufCMessage *)reply, done, data);
+}
+
+/*
+ * demo.Numbers.Sum (client stream)
+ *
+ * The sum of all numbers sent.
+ */
+static inline farcall_code
+demo_numbers_sum__start(farcall_call *call)
+{
+	return farcall_call_start(call, &demo_numbers__methods[2], NULL);
+}
+
+static inline farcall_code
+demo_numbers_sum__send_request(farcall_call *call, const Demo__Number *request)
+{
+	return farcall_call_send(call, (const ProtobufCMessage *)request);
+}
+
+static inline void
+demo_numbers_sum__send_request__async(
+    farcall_call *call, const Demo__Number *request, farcall_done *done, void *data)
+{
+	farcall_call_send_async(call, (const ProtobufCMessage *)request, done, data);
+}
+
+static inline farcall_code
+demo_numbers_sum__finish(farcall_call *call, const Demo__Number **reply)
+{
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
+	code = farcall_call_finish(call, &message);
+	if (code == FARCALL_OK && reply != NULL)
+		*reply = (const Demo__Number *)(const void *)message;
+	return code;
+}
+
+typedef void demo_numbers_sum__finish__done(
+    farcall_call *call, farcall_code code, const Demo__Number *reply, void *data);
+void demo_numbers_sum__finish__async(
+    farcall_call *call, demo_numbers_sum__finish__done *done, void *data);
+
+static inline farcall_code
+demo_numbers_sum__recv_request(farcall_call *call, const Demo__Number **request)
+{
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
+	code = farcall_call_recv(call, &message);
+	if (code == FARCALL_OK && request != NULL)
+		*request = (const Demo__Number *)(const void *)message;
+	return code;
+}
+
+typedef void demo_numbers_sum__recv_request__done(
+    farcall_call *call, farcall_code code, const Demo__Number *request, void *data);
+void demo_numbers_sum__recv_request__async(
+    farcall_call *call, demo_numbers_sum__recv_request__done *done, void *data);
+
+static inline farcall_code
+demo_numbers_sum__send_reply(farcall_call *call, const Demo__Number *reply)
+{
+	return farcall_call_send_reply(call, (const ProtobufCMessage *)reply);
+}
+
+/*
+ * demo.Numbers.RunningSum (bidi stream)
+ *
+ * The sum so far, after each number.
+ */
+static inline farcall_code
+demo_numbers_running_sum__start(farcall_call *call)
+{
+	return farcall_call_start(call, &demo_numbers__methods[3], NULL);
+}
+
+static inline farcall_code
+demo_numbers_running_sum__send_request(farcall_call *call, const Demo__Number *request)
+{
+	return farcall_call_send(call, (const ProtobufCMessage *)request);
+}
+
+static inline void
+demo_numbers_running_sum__send_request__async(
+    farcall_call *call, const Demo__Number *request, farcall_done *done, void *data)
+{
+	farcall_call_send_async(call, (const ProtobufCMessage *)request, done, data);
+}
+
+static inline farcall_code
+demo_numbers_running_sum__recv_reply(farcall_call *call, const Demo__Number **reply)
+{
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
+	code = farcall_call_recv(call, &message);
+	if (code == FARCALL_OK && reply != NULL)
+		*reply = (const Demo__Number *)(const void *)message;
+	return code;
+}
+
+typedef void demo_numbers_running_sum__recv_reply__done(
+    farcall_call *call, farcall_code code, const Demo__Number *reply, void *data);
+void demo_numbers_running_sum__recv_reply__async(
+    farcall_call *call, demo_numbers_running_sum__recv_reply__done *done, void *data);
+
+static inline farcall_code
+demo_numbers_running_sum__finish(farcall_call *call)
+{
+	return farcall_call_finish(call, NULL);
+}
+
+static inline void
+demo_numbers_running_sum__finish__async(farcall_call *call, farcall_done *done, void *data)
+{
+	farcall_call_finish_async(call, done, data);
+}
+
+static inline farcall_code
+demo_numbers_running_sum__recv_request(farcall_call *call, const Demo__Number **request)
+{
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
+	code = farcall_call_recv(call, &message);
+	if (code == FARCALL_OK && request != NULL)
+		*request = (const Demo__Number *)(const void *)message;
+	return code;
+}
+
+typedef void demo_numbers_running_sum__recv_request__done(
+    farcall_call *call, farcall_code code, const Demo__Number *request, void *data);
+void demo_numbers_running_sum__recv_request__async(
+    farcall_call *call, demo_numbers_running_sum__recv_request__done *done, void *data);
+
+static inline farcall_code
+demo_numbers_running_sum__send_reply(farcall_call *call, const Demo__Number *reply)
+{
+	return farcall_call_send(call, (const ProtobufCMessage *)reply);
+}
+
+static inline void
+demo_numbers_running_sum__send_reply__async(
+    farcall_call *call, const Demo__Number *reply, farcall_done *done, void *data)
+{
+	farcall_call_send_async(call, (const ProtobufCMessage *)reply, done, data);
+}
+
 FARCALL_END_DECLS
 
 #endif

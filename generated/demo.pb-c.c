@@ -97,6 +97,51 @@ void   demo__hello_reply__free_unpacked
   assert(message->base.descriptor == &demo__hello_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   demo__number__init
+                     (Demo__Number         *message)
+{
+  static const Demo__Number init_value = DEMO__NUMBER__INIT;
+  *message = init_value;
+}
+size_t demo__number__get_packed_size
+                     (const Demo__Number *message)
+{
+  assert(message->base.descriptor == &demo__number__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t demo__number__pack
+                     (const Demo__Number *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &demo__number__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t demo__number__pack_to_buffer
+                     (const Demo__Number *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &demo__number__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Demo__Number *
+       demo__number__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Demo__Number *)
+     protobuf_c_message_unpack (&demo__number__descriptor,
+                                allocator, len, data);
+}
+void   demo__number__free_unpacked
+                     (Demo__Number *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &demo__number__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor demo__hello_request__field_descriptors[1] =
 {
   {
@@ -173,6 +218,44 @@ const ProtobufCMessageDescriptor demo__hello_reply__descriptor =
   (ProtobufCMessageInit) demo__hello_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor demo__number__field_descriptors[1] =
+{
+  {
+    "value",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Demo__Number, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned demo__number__field_indices_by_name[] = {
+  0,   /* field[0] = value */
+};
+static const ProtobufCIntRange demo__number__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor demo__number__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "demo.Number",
+  "Number",
+  "Demo__Number",
+  "demo",
+  sizeof(Demo__Number),
+  1,
+  demo__number__field_descriptors,
+  demo__number__field_indices_by_name,
+  1,  demo__number__number_ranges,
+  (ProtobufCMessageInit) demo__number__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCMethodDescriptor demo__greeter__method_descriptors[1] =
 {
   { "SayHello", &demo__hello_request__descriptor, &demo__hello_reply__descriptor },
@@ -204,5 +287,68 @@ void demo__greeter__init (Demo__Greeter_Service *service,
 {
   protobuf_c_service_generated_init (&service->base,
                                      &demo__greeter__descriptor,
+                                     (ProtobufCServiceDestroy) destroy);
+}
+static const ProtobufCMethodDescriptor demo__numbers__method_descriptors[4] =
+{
+  { "Square", &demo__number__descriptor, &demo__number__descriptor },
+  { "Count", &demo__number__descriptor, &demo__number__descriptor },
+  { "Sum", &demo__number__descriptor, &demo__number__descriptor },
+  { "RunningSum", &demo__number__descriptor, &demo__number__descriptor },
+};
+const unsigned demo__numbers__method_indices_by_name[] = {
+  1,        /* Count */
+  3,        /* RunningSum */
+  0,        /* Square */
+  2         /* Sum */
+};
+const ProtobufCServiceDescriptor demo__numbers__descriptor =
+{
+  PROTOBUF_C__SERVICE_DESCRIPTOR_MAGIC,
+  "demo.Numbers",
+  "Numbers",
+  "Demo__Numbers",
+  "demo",
+  4,
+  demo__numbers__method_descriptors,
+  demo__numbers__method_indices_by_name
+};
+void demo__numbers__square(ProtobufCService *service,
+                           const Demo__Number *input,
+                           Demo__Number_Closure closure,
+                           void *closure_data)
+{
+  assert(service->descriptor == &demo__numbers__descriptor);
+  service->invoke(service, 0, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void demo__numbers__count(ProtobufCService *service,
+                          const Demo__Number *input,
+                          Demo__Number_Closure closure,
+                          void *closure_data)
+{
+  assert(service->descriptor == &demo__numbers__descriptor);
+  service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void demo__numbers__sum(ProtobufCService *service,
+                        const Demo__Number *input,
+                        Demo__Number_Closure closure,
+                        void *closure_data)
+{
+  assert(service->descriptor == &demo__numbers__descriptor);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void demo__numbers__running_sum(ProtobufCService *service,
+                                const Demo__Number *input,
+                                Demo__Number_Closure closure,
+                                void *closure_data)
+{
+  assert(service->descriptor == &demo__numbers__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void demo__numbers__init (Demo__Numbers_Service *service,
+                          Demo__Numbers_ServiceDestroy destroy)
+{
+  protobuf_c_service_generated_init (&service->base,
+                                     &demo__numbers__descriptor,
                                      (ProtobufCServiceDestroy) destroy);
 }

@@ -17,6 +17,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Demo__HelloRequest Demo__HelloRequest;
 typedef struct Demo__HelloReply Demo__HelloReply;
+typedef struct Demo__Number Demo__Number;
 
 
 /* --- enums --- */
@@ -42,6 +43,16 @@ struct  Demo__HelloReply
 #define DEMO__HELLO_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&demo__hello_reply__descriptor) \
     , (char *)protobuf_c_empty_string }
+
+
+struct  Demo__Number
+{
+  ProtobufCMessage base;
+  int64_t value;
+};
+#define DEMO__NUMBER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&demo__number__descriptor) \
+    , 0 }
 
 
 /* Demo__HelloRequest methods */
@@ -82,6 +93,25 @@ Demo__HelloReply *
 void   demo__hello_reply__free_unpacked
                      (Demo__HelloReply *message,
                       ProtobufCAllocator *allocator);
+/* Demo__Number methods */
+void   demo__number__init
+                     (Demo__Number         *message);
+size_t demo__number__get_packed_size
+                     (const Demo__Number   *message);
+size_t demo__number__pack
+                     (const Demo__Number   *message,
+                      uint8_t             *out);
+size_t demo__number__pack_to_buffer
+                     (const Demo__Number   *message,
+                      ProtobufCBuffer     *buffer);
+Demo__Number *
+       demo__number__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   demo__number__free_unpacked
+                     (Demo__Number *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Demo__HelloRequest_Closure)
@@ -89,6 +119,9 @@ typedef void (*Demo__HelloRequest_Closure)
                   void *closure_data);
 typedef void (*Demo__HelloReply_Closure)
                  (const Demo__HelloReply *message,
+                  void *closure_data);
+typedef void (*Demo__Number_Closure)
+                 (const Demo__Number *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -114,12 +147,62 @@ void demo__greeter__say_hello(ProtobufCService *service,
                               const Demo__HelloRequest *input,
                               Demo__HelloReply_Closure closure,
                               void *closure_data);
+typedef struct Demo__Numbers_Service Demo__Numbers_Service;
+struct Demo__Numbers_Service
+{
+  ProtobufCService base;
+  void (*square)(Demo__Numbers_Service *service,
+                 const Demo__Number *input,
+                 Demo__Number_Closure closure,
+                 void *closure_data);
+  void (*count)(Demo__Numbers_Service *service,
+                const Demo__Number *input,
+                Demo__Number_Closure closure,
+                void *closure_data);
+  void (*sum)(Demo__Numbers_Service *service,
+              const Demo__Number *input,
+              Demo__Number_Closure closure,
+              void *closure_data);
+  void (*running_sum)(Demo__Numbers_Service *service,
+                      const Demo__Number *input,
+                      Demo__Number_Closure closure,
+                      void *closure_data);
+};
+typedef void (*Demo__Numbers_ServiceDestroy)(Demo__Numbers_Service *);
+void demo__numbers__init (Demo__Numbers_Service *service,
+                          Demo__Numbers_ServiceDestroy destroy);
+#define DEMO__NUMBERS__BASE_INIT \
+    { &demo__numbers__descriptor, protobuf_c_service_invoke_internal, NULL }
+#define DEMO__NUMBERS__INIT(function_prefix__) \
+    { DEMO__NUMBERS__BASE_INIT,\
+      function_prefix__ ## square,\
+      function_prefix__ ## count,\
+      function_prefix__ ## sum,\
+      function_prefix__ ## running_sum  }
+void demo__numbers__square(ProtobufCService *service,
+                           const Demo__Number *input,
+                           Demo__Number_Closure closure,
+                           void *closure_data);
+void demo__numbers__count(ProtobufCService *service,
+                          const Demo__Number *input,
+                          Demo__Number_Closure closure,
+                          void *closure_data);
+void demo__numbers__sum(ProtobufCService *service,
+                        const Demo__Number *input,
+                        Demo__Number_Closure closure,
+                        void *closure_data);
+void demo__numbers__running_sum(ProtobufCService *service,
+                                const Demo__Number *input,
+                                Demo__Number_Closure closure,
+                                void *closure_data);
 
 /* --- descriptors --- */
 
 extern const ProtobufCMessageDescriptor demo__hello_request__descriptor;
 extern const ProtobufCMessageDescriptor demo__hello_reply__descriptor;
+extern const ProtobufCMessageDescriptor demo__number__descriptor;
 extern const ProtobufCServiceDescriptor demo__greeter__descriptor;
+extern const ProtobufCServiceDescriptor demo__numbers__descriptor;
 
 PROTOBUF_C__END_DECLS
 

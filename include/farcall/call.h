@@ -172,16 +172,41 @@ FARCALL_API farcall_code farcall_call_invoke(farcall_call *call, const farcall_m
 FARCALL_API void farcall_call_invoke_async(farcall_call *call, const farcall_method *method,
     const ProtobufCMessage *request, farcall_done *done, void *data);
 
-/* Streams. start: `request` for a server stream, else NULL. send waits while the peer is slow.
- * recv: FARCALL_OK and a message that lives until the next recv, or FARCALL_END. finish (client):
- * no more sends; waits for the status; `reply` for a client stream, else NULL. */
+/* ---- streaming calls ----
+ *
+ * A client starts the call; on a server the handler has it. Each side sends and receives as its
+ * shape allows, from one sending and one receiving thread at a time. Blocking steps answer
+ * FAILED_PRECONDITION inside a step of the loop that they would wait for (a lent loop, a callback,
+ * a handler of a serial server): there the async ones serve. Their `done` comes once, where
+ * callbacks come: on a client in the step of the lent loop or the channel's thread; on a server
+ * where handlers run; never two at once for a call, and never inside the step itself, unless that
+ * is misuse. Steps of a call that has ended answer how: FARCALL_END if that was OK. */
+
+/* Client: begins; never blocks. `request` for a server stream, else NULL; packed before this
+ * returns. What fails here is what every later step answers, too. */
 FARCALL_API farcall_code farcall_call_start(
     farcall_call *call, const farcall_method *method, const ProtobufCMessage *request);
+
+/* Sends a message, packed before this returns; what farcall_call_alloc() gave for it dies. At most
+ * 64 KiB, or one message, wait to be sent: then this waits until the peer has taken some. OK: it is
+ * on its way; FARCALL_END: the call has ended well before that. */
 FARCALL_API farcall_code farcall_call_send(farcall_call *call, const ProtobufCMessage *message);
+
+/* FARCALL_OK and a message, that lives until the next is received; FARCALL_END after the last one;
+ * else the call's failure, which a server learns as CANCELLED or DEADLINE_EXCEEDED. */
 FARCALL_API farcall_code farcall_call_recv(farcall_call *call, const ProtobufCMessage **message);
+
+/* The same without blocking; one of each at a time. send: `done` comes when there is room for a
+ * further message. */
 FARCALL_API void farcall_call_send_async(
     farcall_call *call, const ProtobufCMessage *message, farcall_done *done, void *data);
 FARCALL_API void farcall_call_recv_async(farcall_call *call, farcall_done *done, void *data);
+
+/* Client: no more messages will be sent; receiving goes on. Never blocks; harmless twice. */
+FARCALL_API farcall_code farcall_call_half_close(farcall_call *call);
+
+/* Client: half-closes, drops what was not received, and waits for the status, which it answers.
+ * *reply is set on FARCALL_OK, for a client stream; else `reply` may be NULL. */
 FARCALL_API farcall_code farcall_call_finish(farcall_call *call, const ProtobufCMessage **reply);
 FARCALL_API void farcall_call_finish_async(farcall_call *call, farcall_done *done, void *data);
 

@@ -28,29 +28,31 @@ typedef struct fc_flow_ops {
 	 * again before it is pumped. Whoever implements it keeps a reference meanwhile. */
 	void (*wake)(farcall_call *call);
 
-	/* The program is about to sleep: not OK, and `error` is set, where it cannot (inside a step
-	 * of the loop). A handler gives its loop away. */
+	/* The program, first in each blocking step: not OK, and `error` is set, where that must not
+	 * be (inside a step of the loop), whether or not it would have to wait. */
 	farcall_code (*may_block)(farcall_call *call, fc_error *error);
 
-	/* Instead of sleeping: turns the loop until something has happened. NULL, or false: the
-	 * program's thread sleeps, and others turn the loop. */
+	/* The program, before it sleeps: a handler gives its loop away. True: it has turned the
+	 * loop itself, and something may have happened. False: it sleeps, and others turn the loop.
+	 */
 	bool (*turn)(farcall_call *call);
 
 	/* The owner: has fc_flow_call_back() called once, where the program's callbacks run. Keeps
 	 * a reference until that has returned. */
 	void (*call_back)(farcall_call *call);
 
-	/* The owner: takes a message of the flow to the wire, or half-closes (payload NULL). */
+	/* The owner: takes a message to the wire; `last`: none will follow. */
 	fc_send (*send)(farcall_call *call, const fc_payload *payload, bool last);
 
 	/* The owner: the program has taken messages of so many bytes. */
 	void (*taken)(farcall_call *call, size_t size);
 
-	/* The owner; server: all was sent, after fc_flow_finish_sending(). May end the flow. */
-	void (*emptied)(farcall_call *call);
+	/* The owner: all was given to send(), after fc_flow_finish_sending(); `said`: the last
+	 * message was sent as such. Client: half-closes, if not. Server: may send the tail. */
+	void (*emptied)(farcall_call *call, bool said);
 
-	/* The program: what it did, or what arrived, ends the call with this. On return the outcome
-	 * stands, as the program sees it. */
+	/* The program, or the owner: what was sent or has arrived ends the call with this. On
+	 * return the outcome stands, as the program sees it. */
 	void (*fail)(farcall_call *call, const fc_error *error);
 } fc_flow_ops;
 
@@ -62,7 +64,8 @@ typedef struct fc_then {
 	void *data;
 } fc_then;
 
-enum fc_step_state { FC_STEP_NONE, FC_STEP_WAITS, FC_STEP_READY };
+/* BLOCKS: a thread is inside a blocking step. READY: only its callback is to come. */
+enum fc_step_state { FC_STEP_NONE, FC_STEP_BLOCKS, FC_STEP_WAITS, FC_STEP_READY };
 
 typedef struct fc_step {
 	enum fc_step_state state;
@@ -79,7 +82,7 @@ struct fc_flow {
 
 	/* the receiver */
 	fc_buf reading;  /* messages that it has of the queue */
-	size_t consumed; /* bytes of them that it has taken, and not told; */
+	size_t consumed; /* bytes of them that it has taken, and not told */
 	unsigned n_consumed;
 
 	/* the sender */
@@ -93,22 +96,24 @@ struct fc_flow {
 	bool committed; /* nothing is kept for a replay */
 	bool blocked;   /* the engine waits for the peer's window */
 	bool end_sent;
-	size_t arrived; /* messages, in all */
+	size_t arrived;                /* messages, in all */
+	const ProtobufCMessage *reply; /* client stream: to be set before the flow is shut */
 
 	/* under `lock` */
 	fc_mutex lock;
 	fc_cond readable, writable;
-	bool reader_sleeps, writer_sleeps;
 	bool posted;      /* wake() was called */
 	bool calling;     /* fc_flow_call_back() is to come, or under way */
 	fc_buf queue;     /* messages that arrived */
 	size_t taken;     /* bytes that the engine has not been told */
 	unsigned n_taken; /* messages */
 	bool in_end;      /* no more will arrive */
+	bool discards;    /* nothing that arrives is wanted any more */
 	fc_buf unsent;    /* messages for the owner */
 	size_t n_unsent;  /* bytes of them and of those in `sending` that were not offered */
 	bool out_end;     /* the program sends no more */
 	bool over;        /* the call has ended for the wire: `code` stands */
+	bool dropped;     /* with what had arrived */
 	farcall_code code;
 	fc_step recv, send;
 };
@@ -141,13 +146,16 @@ void fc_flow_sent(fc_flow *flow);
  * arrived and was not taken is lost. */
 void fc_flow_shut(fc_flow *flow, farcall_code code, bool drop);
 
-/* What fc_flow_ops.wake() has asked for. */
+/* What fc_flow_ops.wake() has asked for. Whoever calls it has a reference to the call. */
 void fc_flow_pump(fc_flow *flow);
 
 /* Where callbacks run: calls those that are due. */
 void fc_flow_call_back(fc_flow *flow);
 
 /* ---- the program ---- */
+
+/* Before it is opened, and nobody else has it: a message that never waits for room. */
+farcall_code fc_flow_put(fc_flow *flow, const ProtobufCMessage *message, fc_error *error);
 
 /* As farcall_call_send() and farcall_call_recv(); arguments have been checked. */
 farcall_code fc_flow_send(fc_flow *flow, const ProtobufCMessage *message);
@@ -158,8 +166,8 @@ void fc_flow_recv_async(fc_flow *flow, const fc_then *then);
 /* No more will be sent; never blocks. */
 void fc_flow_finish_sending(fc_flow *flow);
 
-/* Client: that, and waits until the call has ended; *reply (may be NULL) is the last message. */
-farcall_code fc_flow_finish(fc_flow *flow, const ProtobufCMessage **reply);
+/* Client: that, drops what was not received, and waits until the call has ended. */
+farcall_code fc_flow_finish(fc_flow *flow);
 void fc_flow_finish_async(fc_flow *flow, const fc_then *then);
 
 /* Calls it. */

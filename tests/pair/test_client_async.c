@@ -131,37 +131,6 @@ failures_known_at_the_start_come_the_same_way(void **state)
 }
 
 static void
-count_stream(farcall_call *call, farcall_code code, const ProtobufCMessage *message, void *data)
-{
-	(void)message;
-	((outcome *)data)->code = code;
-	atomic_fetch_add(&((outcome *)data)->times, 1);
-	farcall_call_free(call);
-}
-
-static void
-streams_are_refused_once(void **state)
-{
-	test_pair pair;
-	outcome to;
-
-	(void)state;
-	test_pair_init(&pair, "127.0.0.1:0");
-	test_pair_start(&pair);
-	prepare(&to);
-	farcall_call_recv_async(farcall_call_new(pair.channel), count_stream, &to);
-	test_wait_for(&to.times, 1);
-	assert_int_equal(to.code, FARCALL_UNIMPLEMENTED);
-	farcall_call_send_async(farcall_call_new(pair.channel), NULL, count_stream, &to);
-	test_wait_for(&to.times, 2);
-	farcall_call_finish_async(farcall_call_new(pair.channel), count_stream, &to);
-	test_wait_for(&to.times, 3);
-	test_pair_fini(&pair);
-	settle();
-	assert_int_equal(atomic_load(&to.times), 3);
-}
-
-static void
 what_cannot_begin_is_told_at_once(void **state)
 {
 	farcall_channel *channel;
@@ -516,7 +485,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    clean_test(done_comes_once_in_a_thread_of_the_channels),
 	    clean_test(failures_known_at_the_start_come_the_same_way),
-	    clean_test(streams_are_refused_once),
 	    clean_test(what_cannot_begin_is_told_at_once),
 	    clean_test(a_call_can_be_cancelled_in_flight),
 	    clean_test(a_call_can_be_freed_in_flight),

@@ -93,8 +93,15 @@ is_planned(const sim_call *c, farcall_call *call)
 	return strcmp(farcall_call_status_message(call), text) == 0;
 }
 
-/* A server that stops says so to calls whose lines have not heard of it yet: tried again once, they
- * may meet it once more. */
+/* Tried again once after a server that stopped had not seen it, it may meet another one that stops:
+ * the first may have been stopping when it started. */
+static bool
+met_two_stops(const sim_call *c)
+{
+	return c->world->servers[c->server].stops - c->stops >= 2;
+}
+
+/* A server that has stopped says so to calls whose lines have not heard of it yet. */
 static bool
 says_stopped(const sim_call *c)
 {
@@ -113,7 +120,7 @@ check_unavailable(const sim_call *c)
 	if (w->net.trouble[c->server] == c->trouble && !sim_server_drains(w, c->server) &&
 	    !sim_net_is_sick(&w->net, c->server))
 		wrong(c, "though it waits for ready and no connection was lost");
-	if (w->calm)
+	if (w->calm && !met_two_stops(c))
 		wrong(c, "though it waits for ready and every server stopped gently");
 }
 
@@ -167,6 +174,8 @@ finish(sim_call *c, farcall_call *call, farcall_code code, const Pair__Message *
 	sim *w = c->world;
 
 	sim_note(w, "done", c->id, (uint64_t)code);
+	if (w->trace && code != FARCALL_OK)
+		printf("%16s%s\n", "", farcall_call_error(call));
 	if (++c->done > 1)
 		sim_broken(w, "call %u ends a second time", c->id);
 	c->code = code;
@@ -308,8 +317,11 @@ new_call(sim *w, unsigned client)
 	c->started = w->clock.now;
 	c->deadline = FC_NEVER;
 	c->trouble = w->net.trouble[c->server];
-	if (sim_server_drains(w, c->server))
+	c->stops = w->servers[c->server].stops;
+	if (sim_server_drains(w, c->server)) {
 		c->trouble--; /* it may go to the one that stops, and the news may come late */
+		c->stops--;
+	}
 	c->call = farcall_call_new(of->channel);
 	return c;
 }

@@ -90,6 +90,7 @@ sim_server_stop(sim *w, unsigned i, uint64_t grace_ms, uint64_t pause)
 		return;
 	sim_note(w, "server stop", i, grace_ms);
 	w->net.trouble[i]++;
+	s->stops++;
 	farcall_server_stop(s->server, grace_ms);
 	s->server = NULL;
 	s->restart_at = w->clock.now + pause;

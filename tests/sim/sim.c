@@ -264,6 +264,7 @@ heal(sim *w)
 			    sim_calls_open(w), (unsigned long long)(HEALED_NS / FC_NS_PER_S));
 		sim_advance(w, w->clock.now + FC_NS_PER_S);
 	}
+	sim_advance(w, w->clock.now + FC_NS_PER_S); /* the servers learn of it, too */
 }
 
 static void

@@ -60,6 +60,7 @@ typedef struct sim_call {
 	bool ended_by_us; /* cancelled, freed, or its channel closed */
 	bool starting;
 	unsigned trouble; /* of its server, when it started */
+	unsigned stops;   /* of its server, that it cannot have met */
 
 	/* what has happened at the server */
 	unsigned executed, told_cancelled;
@@ -73,6 +74,7 @@ typedef struct sim_server {
 	farcall_server *server; /* NULL: down */
 	unsigned loop;
 	bool free_inside; /* the next callback on its loop frees it */
+	unsigned stops;   /* gentle ones, in all */
 	uint64_t restart_at;
 } sim_server;
 
