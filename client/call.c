@@ -150,8 +150,6 @@ begin(fc_waiter *waiter)
 		    call, FARCALL_CANCELLED, FARCALL_CAUSE_SHUTDOWN, "the channel has been closed");
 	else if (fc_call_is_late(call))
 		fc_call_end_late(call);
-	else if (call->plan != NULL)
-		fc_plan_begin(call);
 	else
 		fc_picker_take(channel, call);
 }

@@ -80,8 +80,11 @@ fc_picker_later(farcall_channel *channel)
 void
 fc_picker_take(farcall_channel *channel, fc_client_call *call)
 {
-	fc_line *line = fc_list_empty(&channel->pending) ? pick(channel) : NULL;
+	fc_line *line;
 
+	if (call->plan != NULL && fc_plan_takes(call))
+		return;
+	line = fc_list_empty(&channel->pending) ? pick(channel) : NULL;
 	if (line != NULL && give(channel, line, call))
 		return;
 	if (line != NULL && channel->spread.on)

@@ -116,18 +116,20 @@ forget_request(fc_plan *plan)
 	plan->kept = 0;
 }
 
-void
-fc_plan_begin(fc_client_call *call)
+bool
+fc_plan_takes(fc_client_call *call)
 {
 	fc_plan *plan = call->plan;
 
+	if (plan->call != call || plan->begun != 0)
+		return false;
 	keep_request(plan);
 	if (plan->policy->hedges && !plan->alone) {
 		fc_hedge_begin(plan);
-		return;
+		return true;
 	}
 	plan->begun = 1;
-	fc_picker_take(call->channel, call);
+	return false;
 }
 
 void

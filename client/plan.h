@@ -47,7 +47,9 @@ void fc_plan_configure(fc_client_call *call);
 bool fc_plan_refuse(farcall_call *call, size_t size, const fc_method_config *rules);
 void fc_plan_free(fc_client_call *call); /* any thread */
 
-void fc_plan_begin(fc_client_call *call);  /* in place of fc_picker_take() */
+/* The picker has the call for an attempt; when it is the first one the plan begins. true: it
+ * hedges, and sees to its attempts itself. */
+bool fc_plan_takes(fc_client_call *call);
 void fc_plan_stop(fc_client_call *call);   /* the call has ended */
 void fc_plan_commit(fc_client_call *call); /* the response's head has come */
 
