@@ -13,6 +13,11 @@
 	"{\"methodConfig\": [{\"name\": [{}], \"hedgingPolicy\": {\"maxAttempts\": " attempts \
 	", \"hedgingDelay\": \"" delay                                                        \
 	"\", \"nonFatalStatusCodes\": [\"UNAVAILABLE\", \"ABORTED\"]}}]"
+/* With these, calls that rest instead. */
+#define RETRIES                                                                            \
+	"{\"methodConfig\": [{\"name\": [{}], \"retryPolicy\": {\"maxAttempts\": 3, "      \
+	"\"initialBackoff\": \"0.3s\", \"maxBackoff\": \"1s\", \"backoffMultiplier\": 2, " \
+	"\"retryableStatusCodes\": [14, 10]}}]}"
 #define USUAL HEDGES("3", "1s") "}"
 
 static const script_line silent[] = {
@@ -414,6 +419,7 @@ act(fixture *f, test_random *random, hedged *calls, bool *closed)
 static void
 whatever_happens_there_is_one_end(void **state)
 {
+	static const char *const configs[] = {USUAL, HEDGES("4", "0s") "}", RETRIES};
 	static script_line lines[SCRIPT_MOST];
 	const char *rounds = getenv("FARCALL_TEST_ROUNDS");
 	int n = 600 * (rounds != NULL ? atoi(rounds) : 1), ends[17] = {0};
@@ -429,8 +435,7 @@ whatever_happens_there_is_one_end(void **state)
 		bool closed = false;
 		fixture f;
 
-		script_begin(
-		    &f, round % 2 == 0 ? USUAL : HEDGES("4", "0s") "}", lines, SCRIPT_MOST);
+		script_begin(&f, configs[round % 3], lines, SCRIPT_MOST);
 		for (int i = 0; i < CALLS; i++) {
 			calls[i].call = farcall_call_new(f.channel);
 			memset(&calls[i].to, 0, sizeof calls[i].to);
