@@ -50,7 +50,18 @@ custom(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 	return FARCALL_OK;
 }
 
-static const struct pair_test handlers = {.echo = echo, .custom = custom};
+/* The same, and says when to come again: `number`. */
+static farcall_code
+push_back(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	char ms[16];
+
+	snprintf(ms, sizeof ms, "%d", (int)(int32_t)request->number);
+	farcall_call_add_trailer(call, "grpc-retry-pushback-ms", ms);
+	return custom(call, request, reply);
+}
+
+static const struct pair_test handlers = {.echo = echo, .custom = custom, .wait = push_back};
 
 static void
 start_server(int i)
@@ -193,6 +204,28 @@ refusals_are_tried_again(void **state)
 	end();
 }
 
+/* What the handler of Wait says is heard: in milliseconds, or never. */
+static void
+a_server_says_when(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	uint64_t start = uv_hrtime();
+	farcall_call *call;
+
+	(void)state;
+	begin("{" RETRIES "}");
+	call_once(pair_test_wait, 60);
+	assert_int_equal(atomic_load(&failures), 0);
+	assert_true(uv_hrtime() - start >= UINT64_C(60000000));
+	assert_int_equal(handled[0] + handled[1] + handled[2], 2);
+	call = farcall_call_new(channel);
+	request.number = UINT32_MAX;
+	assert_int_equal(pair_test_wait(call, &request, NULL), FARCALL_UNAVAILABLE);
+	assert_int_equal(handled[0] + handled[1] + handled[2], 3);
+	farcall_call_free(call);
+	end();
+}
+
 static void
 hedges_of_many_threads(void **state)
 {
@@ -263,6 +296,7 @@ main(void)
 	    clean_test(threads_share_the_servers),
 	    clean_test(servers_may_be_restarted),
 	    clean_test(refusals_are_tried_again),
+	    clean_test(a_server_says_when),
 	    clean_test(hedges_of_many_threads),
 	    clean_test(callbacks_and_blocking_calls),
 	    clean_test(cancel_all),
