@@ -7,6 +7,9 @@
  *   --variant sync | async | open         one blocking call after another (C and O are 1);
  * callbacks on a stepped loop; or --rate R calls a second, come what may, each --sleep-every Nth a
  * Sleep of 100 ms, that is not counted; times are from when a call was due
+ *   --mode stream                         one Stream, O messages in flight; --variant async:
+ * callbacks on a stepped loop; sync: blocking steps on a stepped loop; threads: one thread sends,
+ * one receives
  *
  * Every answer's size is checked; a failed call ends the program with 1.
  */
@@ -15,6 +18,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+
+#include <uv.h>
 
 #include "bench.farcall.h"
 
@@ -25,10 +30,10 @@ static struct {
 	int port, conns, out, size;
 	double secs, warm;
 	uint64_t calls;
-	const char *variant;
+	const char *mode, *variant;
 	double rate;
 	int sleep_every;
-} options = {0, 1, 1, 64, 0.7, 0.15, 0, "async", 10000, 0};
+} options = {0, 1, 1, 64, 0.7, 0.15, 0, "echo", "async", 10000, 0};
 
 static struct {
 	uint64_t from, until, begun, ended, counted, last;
@@ -90,20 +95,26 @@ more(uint64_t now)
 }
 
 static void
+die(farcall_call *call)
+{
+	fprintf(stderr, "farcall-bench-client: %s\n", farcall_call_error(call));
+	exit(1);
+}
+
+static uint64_t
 finished(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, uint64_t sent)
 {
 	uint64_t now = now_ns();
 
-	if (code != FARCALL_OK || reply->payload.len != (size_t)options.size) {
-		fprintf(stderr, "farcall-bench-client: %s\n", farcall_call_error(call));
-		exit(1);
-	}
+	if (code != FARCALL_OK || reply->payload.len != (size_t)options.size)
+		die(call);
 	meter.ended++;
 	if (now < meter.from || now >= meter.until)
-		return;
+		return now;
 	meter.counted++;
 	meter.last = now;
 	meter.slots[slot_of(now - sent)]++;
+	return now;
 }
 
 static void begin(job *job);
@@ -175,10 +186,8 @@ on_slept(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, voi
 {
 	(void)reply;
 	(void)data;
-	if (code != FARCALL_OK) {
-		fprintf(stderr, "farcall-bench-client: %s\n", farcall_call_error(call));
-		exit(1);
-	}
+	if (code != FARCALL_OK)
+		die(call);
 	meter.ended++;
 	farcall_call_free(call);
 }
@@ -231,6 +240,153 @@ run_open(const char *target)
 	farcall_loop_free(loop);
 }
 
+/* ---- one stream ---- */
+
+/* When the messages in flight were sent. */
+static struct {
+	uint64_t sent[1 << 16];
+	uint64_t now;
+	bool sending, ended;
+	uv_sem_t room;
+} row;
+
+static uint64_t *
+when(uint64_t n)
+{
+	return &row.sent[n % (sizeof row.sent / sizeof *row.sent)];
+}
+
+/* Of the answer that comes next; says what time it is. */
+static uint64_t
+answered(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply)
+{
+	return finished(call, code, reply, *when(meter.ended));
+}
+
+static void
+end_stream(farcall_call *call, farcall_code code)
+{
+	if (code != FARCALL_END || farcall_call_finish(call, NULL) != FARCALL_OK)
+		die(call);
+	farcall_call_free(call);
+}
+
+static void
+blocking_stream(farcall_call *call)
+{
+	const Bench__EchoMsg *reply = NULL;
+	uint64_t now = now_ns();
+	farcall_code code;
+
+	for (;;) {
+		while (meter.begun - meter.ended < (uint64_t)options.out && more(now)) {
+			*when(meter.begun++) = now;
+			if (bench_echo_service_stream__send_request(call, &request) != FARCALL_OK)
+				die(call);
+		}
+		if (meter.begun == meter.ended)
+			break;
+		code = bench_echo_service_stream__recv_reply(call, &reply);
+		now = answered(call, code, reply);
+	}
+	farcall_call_half_close(call);
+	end_stream(call, bench_echo_service_stream__recv_reply(call, &reply));
+}
+
+static void
+send_in_thread(void *data)
+{
+	farcall_call *call = (farcall_call *)data;
+	uint64_t now;
+
+	while (uv_sem_wait(&row.room), more(now = now_ns())) {
+		*when(meter.begun++) = now;
+		if (bench_echo_service_stream__send_request(call, &request) != FARCALL_OK)
+			die(call);
+	}
+	farcall_call_half_close(call);
+}
+
+static void
+threaded_stream(farcall_call *call)
+{
+	const Bench__EchoMsg *reply = NULL;
+	farcall_code code;
+	uv_thread_t sender;
+
+	uv_sem_init(&row.room, (unsigned)options.out);
+	uv_thread_create(&sender, send_in_thread, call);
+	while ((code = bench_echo_service_stream__recv_reply(call, &reply)) == FARCALL_OK) {
+		answered(call, code, reply);
+		uv_sem_post(&row.room);
+	}
+	uv_thread_join(&sender);
+	end_stream(call, code);
+}
+
+static void
+on_stream_sent(farcall_call *call, farcall_code code, const ProtobufCMessage *none, void *data)
+{
+	(void)none;
+	(void)data;
+	if (code != FARCALL_OK && code != FARCALL_END)
+		die(call);
+	row.sending = false;
+	if (meter.begun - meter.ended == (uint64_t)options.out)
+		return;
+	if (!more(row.now)) {
+		farcall_call_half_close(call);
+		return;
+	}
+	*when(meter.begun++) = row.now;
+	row.sending = true;
+	bench_echo_service_stream__send_request__async(call, &request, on_stream_sent, NULL);
+}
+
+static void
+on_stream_reply(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, void *data)
+{
+	if (code == FARCALL_END) {
+		row.ended = true;
+		return;
+	}
+	row.now = answered(call, code, reply);
+	if (!row.sending)
+		on_stream_sent(call, FARCALL_OK, NULL, NULL);
+	bench_echo_service_stream__recv_reply__async(call, on_stream_reply, data);
+}
+
+static void
+run_stream(const char *target)
+{
+	bool threads = strcmp(options.variant, "threads") == 0;
+	farcall_loop *loop = threads ? NULL : farcall_loop_new();
+	farcall_channel *channel = farcall_channel_open(target);
+	farcall_call *call;
+
+	if (!threads)
+		farcall_channel_set_loop(channel, loop);
+	call = farcall_call_new(channel);
+	if (bench_echo_service_stream__start(call) != FARCALL_OK)
+		die(call);
+	if (threads) {
+		threaded_stream(call);
+	} else if (strcmp(options.variant, "sync") == 0) {
+		blocking_stream(call);
+	} else {
+		row.now = now_ns();
+		on_stream_sent(call, FARCALL_OK, NULL, NULL);
+		bench_echo_service_stream__recv_reply__async(call, on_stream_reply, NULL);
+		while (!row.ended)
+			farcall_loop_step(loop, -1);
+		end_stream(call, FARCALL_END);
+	}
+	farcall_channel_close(channel);
+	if (!threads)
+		farcall_loop_step(loop, 0);
+	farcall_loop_free(loop);
+}
+
 static void
 report(void)
 {
@@ -267,12 +423,14 @@ take_option(const char *name, const char *value)
 		options.calls = strtoull(value, NULL, 10);
 	else if (strcmp(name, "--variant") == 0)
 		options.variant = value;
+	else if (strcmp(name, "--mode") == 0)
+		options.mode = value;
 	else if (strcmp(name, "--rate") == 0)
 		options.rate = atof(value);
 	else if (strcmp(name, "--sleep-every") == 0)
 		options.sleep_every = atoi(value);
 	else
-		return strcmp(name, "--mode") == 0 && strcmp(value, "echo") == 0;
+		return 0;
 	return 1;
 }
 
@@ -285,11 +443,12 @@ main(int argc, char **argv)
 	for (i = 1; i + 1 < argc && take_option(argv[i], argv[i + 1]); i += 2)
 		;
 	if (i < argc || options.port == 0 || options.conns < 1 || options.out < 1 ||
-	    options.size < 0 || options.rate < 1) {
+	    options.size < 0 || options.out > 1 << 16 || options.rate < 1) {
 		fprintf(stderr,
 		    "usage: farcall-bench-client --port N [--conns C] [--out O] "
 		    "[--size BYTES] [--calls N | --secs S --warm W] "
-		    "[--variant sync|async|open] [--rate R] [--sleep-every N]\n");
+		    "[--mode echo|stream] [--variant sync|async|open|threads] [--rate R] "
+		    "[--sleep-every N]\n");
 		return 2;
 	}
 	snprintf(target, sizeof target, "127.0.0.1:%d", options.port);
@@ -297,7 +456,9 @@ main(int argc, char **argv)
 	request.payload.data = (uint8_t *)calloc(1, (size_t)options.size + 1);
 	meter.from = now_ns() + (options.calls != 0 ? 0 : (uint64_t)(options.warm * 1e9));
 	meter.until = options.calls != 0 ? UINT64_MAX : meter.from + (uint64_t)(options.secs * 1e9);
-	if (strcmp(options.variant, "sync") == 0)
+	if (strcmp(options.mode, "stream") == 0)
+		run_stream(target);
+	else if (strcmp(options.variant, "sync") == 0)
 		run_sync(target);
 	else if (strcmp(options.variant, "open") == 0)
 		run_open(target);

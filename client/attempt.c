@@ -2,6 +2,8 @@
  * attempt.c: a call's stream on a line, and what the engine tells of it. Everything that arrives is
  * copied or unpacked inside the event, into the call's own memory.
  *
+ * Of a streaming call the messages go by its flow, and what arrives is taken by stream_events.c.
+ *
  * A call that the server surely has not seen is tried again: once; if nothing of it has left, as
  * often as it takes. After the response's head it is committed and never tried again.
  */
@@ -139,7 +141,10 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 		call->stream->max_message =
 		    FC_MIN(call->stream->max_message, call->rules->max_message);
 	fc_list_append(&line->calls, &call->in_list);
-	send_request(line, call);
+	if (call->call.flow != NULL)
+		fc_stream_open(call);
+	else
+		send_request(line, call);
 	fc_line_touch(line);
 	return true;
 }
@@ -155,6 +160,10 @@ on_head(void *owner, fc_stream *stream, const fc_head *head)
 	call->committed = true;
 	if (call->plan != NULL)
 		fc_plan_commit(call);
+	if (call->call.flow != NULL) {
+		fc_stream_head(call, head);
+		return;
+	}
 	if (!call->sending)
 		fc_call_forget_request(call);
 	if (fc_metadata_receive(
@@ -165,8 +174,8 @@ on_head(void *owner, fc_stream *stream, const fc_head *head)
 }
 
 /* A message that does not parse is the peer's fault, not an argument of the program's. */
-static void
-fail_unpack(fc_client_call *call, const fc_error *error)
+void
+fc_attempt_fail_unpack(fc_client_call *call, const fc_error *error)
 {
 	farcall_code code =
 	    error->code == FARCALL_RESOURCE_EXHAUSTED ? error->code : FARCALL_INTERNAL;
@@ -183,6 +192,10 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 	fc_conn *conn = (fc_conn *)owner;
 	fc_error error;
 
+	if (call->call.flow != NULL) {
+		fc_stream_message(call, bytes, size);
+		return;
+	}
 	if (call->reply != NULL) {
 		fc_call_end_with(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "more than one response message");
@@ -193,7 +206,7 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 	        &call->reply, &error) == FARCALL_OK)
 		conn->ops->taken(conn->engine, stream, size);
 	else
-		fail_unpack(call, &error);
+		fc_attempt_fail_unpack(call, &error);
 }
 
 /* The server's word for the same deadline, which has passed here too: ours says more. */
@@ -211,13 +224,17 @@ on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 	farcall_call *base = &call->call;
 
 	((fc_line *)owner)->answered = true;
-	fc_attempt_drop(call, FARCALL_OK);
 	if (is_about_time(call, tail->code)) {
 		fc_call_end_late(call);
 		return;
 	}
+	fc_attempt_drop(call, FARCALL_OK);
 	if (call->channel->service != NULL && fc_plan_tail(call, tail))
 		return;
+	if (base->flow != NULL) {
+		fc_stream_tail(call, tail);
+		return;
+	}
 	if (!fc_metadata_receive(&base->trailers, &base->kept, tail->n_metadata, tail->metadata))
 		fc_call_doom_by_memory(base, &base->kept);
 	base->of_peer = base->code == FARCALL_OK && tail->cause == FARCALL_CAUSE_NONE;
@@ -248,7 +265,8 @@ fail_by_abort(fc_client_call *call, const fc_abort *abort)
 static bool
 may_try_again(const fc_client_call *call, const fc_abort *abort)
 {
-	return !call->committed && abort->unseen && (abort->unsent || !call->retried);
+	return !call->committed && abort->unseen && (abort->unsent || !call->retried) &&
+	    (call->call.flow == NULL || fc_flow_may_replay(call->call.flow));
 }
 
 static void
@@ -257,12 +275,16 @@ on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 	fc_client_call *call = call_of(stream);
 
 	(void)owner;
-	fc_attempt_drop(call, FARCALL_OK);
 	if (is_about_time(call, abort->code)) {
 		fc_call_end_late(call);
-	} else if (may_try_again(call, abort)) {
+		return;
+	}
+	fc_attempt_drop(call, FARCALL_OK);
+	if (may_try_again(call, abort)) {
 		call->retried = call->retried || !abort->unsent;
 		call->sending = false;
+		if (call->call.flow != NULL)
+			fc_flow_again(call->call.flow);
 		fc_picker_again(call->channel, call);
 	} else {
 		fail_by_abort(call, abort);
@@ -276,7 +298,9 @@ on_sent(void *owner, fc_stream *stream)
 
 	(void)owner;
 	call->sending = false;
-	if (call->committed)
+	if (call->call.flow != NULL)
+		fc_stream_sent(call);
+	else if (call->committed)
 		fc_call_forget_request(call);
 }
 

@@ -77,13 +77,11 @@ take_apart(fc_client_call *call)
 	fc_call_leave(&call->child);
 }
 
-void
-fc_call_end(fc_client_call *call)
+static void
+end(fc_client_call *call)
 {
 	farcall_channel *channel = call->channel;
 
-	if (atomic_load(&call->phase) == FC_CALL_DONE)
-		return;
 	take_apart(call);
 	if (call->plan != NULL && fc_plan_is_shadow(call)) {
 		fc_hedge_ended(call);
@@ -91,6 +89,10 @@ fc_call_end(fc_client_call *call)
 	}
 	if (call->async) {
 		fc_timer_stop(channel->loop, &call->waiter.timer);
+		if (call->call.flow != NULL) {
+			fc_stream_over(call);
+			return;
+		}
 		call->deliver.run = on_deliver;
 		fc_drive_deliver(channel, &call->deliver);
 		return;
@@ -98,6 +100,13 @@ fc_call_end(fc_client_call *call)
 	channel->active--;
 	fc_waiter_done(&call->waiter);
 	fc_call_drop(&call->call);
+}
+
+void
+fc_call_end(fc_client_call *call)
+{
+	if (atomic_load(&call->phase) != FC_CALL_DONE)
+		end(call);
 }
 
 void
@@ -134,6 +143,7 @@ end_cancelled(fc_client_call *call)
 
 /* ---- what the owner does ---- */
 
+/* A stream may have been ended by its program before this. */
 static void
 begin(fc_waiter *waiter)
 {
@@ -142,7 +152,7 @@ begin(fc_waiter *waiter)
 
 	channel->active++;
 	if (call->call.code != FARCALL_OK)
-		fc_call_end(call);
+		end(call);
 	else if (atomic_load(&call->call.cancelled))
 		end_cancelled(call);
 	else if (channel->shut)
@@ -163,11 +173,18 @@ expire(fc_waiter *waiter)
 static void
 no_memory(fc_waiter *waiter)
 {
+	static const char text[] = "out of memory";
 	fc_client_call *call = FC_CONTAINER(waiter, fc_client_call, waiter);
 
-	call->channel->active += waiter->begun ? 0 : 1;
-	fc_call_end_with(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
-	    fc_cause_text(FARCALL_CAUSE_OUT_OF_MEMORY));
+	if (waiter->begun) {
+		fc_call_end_with(
+		    call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, text);
+		return;
+	}
+	call->channel->active++;
+	fc_call_settle(&call->call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, text,
+	    sizeof text - 1);
+	end(call);
 }
 
 const fc_waiter_ops fc_call_waiter_ops = {begin, expire, no_memory};
@@ -230,27 +247,45 @@ ended(const farcall_call *base)
 	return atomic_load(&((const fc_client_call *)base)->phase) == FC_CALL_DONE;
 }
 
-static const char *
-peer(const farcall_call *base)
+/* The head of a streaming call's response stands in it. */
+static bool
+headed(const farcall_call *base)
 {
 	const fc_client_call *call = (const fc_client_call *)base;
 
-	return call->line != NULL ? call->line->peer.text : "";
+	return atomic_load_explicit(&call->streaming.headed, memory_order_acquire);
+}
+
+/* A stream's program may ask while its owner still looks for a line that serves it. */
+static const fc_line *
+line_of(const fc_client_call *call)
+{
+	const farcall_call *base = &call->call;
+
+	return base->flow == NULL || headed(base) || ended(base) ? call->line : NULL;
+}
+
+static const char *
+peer(const farcall_call *base)
+{
+	const fc_line *line = line_of((const fc_client_call *)base);
+
+	return line != NULL ? line->peer.text : "";
 }
 
 static bool
 peer_ids(const farcall_call *base, int64_t *uid, int64_t *gid, int64_t *pid)
 {
-	const fc_client_call *call = (const fc_client_call *)base;
+	const fc_line *line = line_of((const fc_client_call *)base);
 
-	if (call->line == NULL || !call->line->peer.has_ids)
+	if (line == NULL || !line->peer.has_ids)
 		return false;
 	if (uid != NULL)
-		*uid = call->line->peer.uid;
+		*uid = line->peer.uid;
 	if (gid != NULL)
-		*gid = call->line->peer.gid;
+		*gid = line->peer.gid;
 	if (pid != NULL)
-		*pid = call->line->peer.pid;
+		*pid = line->peer.pid;
 	return true;
 }
 
@@ -259,6 +294,7 @@ const fc_call_ops fc_client_call_ops = {
     .let_go = let_go,
     .destroy = fc_call_destroy,
     .ended = ended,
+    .headed = headed,
     .peer = peer,
     .peer_ids = peer_ids,
 };

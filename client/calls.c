@@ -165,6 +165,8 @@ fc_call_destroy(farcall_call *base)
 	fc_call_forget_request(call);
 	if (call->plan != NULL)
 		fc_plan_free(call);
+	if (FARCALL_UNLIKELY(base->flow != NULL))
+		fc_flow_free(base->flow);
 	fc_line_drop(call->line);
 	fc_call_fini(base);
 	fc_spin_lock(&channel->calls_lock);

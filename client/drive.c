@@ -32,6 +32,14 @@ sleep_until_called(farcall_channel *channel, fc_waiter *waiter)
 	waiter->promoted = false;
 }
 
+/* There is mail, or, when all is over, a callback that mail has made due. */
+static bool
+has_work(farcall_channel *channel)
+{
+	return atomic_load(&channel->posted) != 0 ||
+	    (channel->shut && channel->threaded && channel->active != 0);
+}
+
 /* Locked; the caller drives. Gives the role to the next sleeper, if there is one. */
 static void
 leave(farcall_channel *channel)
@@ -39,7 +47,7 @@ leave(farcall_channel *channel)
 	fc_list *first;
 	fc_waiter *next;
 
-	while (fc_list_empty(&channel->sleepers) && atomic_load(&channel->posted) != 0) {
+	while (fc_list_empty(&channel->sleepers) && has_work(channel)) {
 		fc_unlock(&channel->lock);
 		fc_loop_turn(channel->loop, 0);
 		fc_lock(&channel->lock);
@@ -145,6 +153,25 @@ refuse_inside(fc_error *error)
 }
 
 static farcall_code
+refuse_guest(fc_error *error)
+{
+	return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
+	    "a blocking call on a loop made of a uv_loop_t, which only its program runs");
+}
+
+farcall_code
+fc_drive_may_block(farcall_channel *channel, fc_error *error)
+{
+	if (fc_forked(channel->forks))
+		return refuse_forked(error);
+	if (channel->lent && channel->loop != NULL && fc_loop_is_guest(channel->loop))
+		return refuse_guest(error);
+	if (fc_loop_inside(channel->loop))
+		return refuse_inside(error);
+	return FARCALL_OK;
+}
+
+static farcall_code
 drive_lent(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 {
 	farcall_code code = need_loop(channel, error);
@@ -152,8 +179,7 @@ drive_lent(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	if (code != FARCALL_OK)
 		return code;
 	if (fc_loop_is_guest(channel->loop))
-		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
-		    "a blocking call on a loop made of a uv_loop_t, which only its program runs");
+		return refuse_guest(error);
 	if (fc_loop_inside(channel->loop))
 		return refuse_inside(error);
 	look_around(channel);

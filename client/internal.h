@@ -15,6 +15,7 @@
 #include "runtime/base/list.h"
 #include "runtime/call/call.h"
 #include "runtime/call/conn.h"
+#include "runtime/call/flow.h"
 #include "runtime/call/marshal.h"
 #include "runtime/loop/thread.h"
 #include "runtime/transport/transport.h"
@@ -217,6 +218,23 @@ void fc_line_end(fc_line *line);  /* closes it now; its calls have ended */
 
 typedef enum fc_call_phase { FC_CALL_IDLE, FC_CALL_OPEN, FC_CALL_DONE } fc_call_phase;
 
+/* What a streaming call has besides; while call.flow is set. */
+typedef struct fc_streaming {
+	/* the owner */
+	bool tail; /* it has ended by the peer's status */
+	fc_task tell;
+
+	/* the flow's, one at a time */
+	fc_task pump;
+
+	/* any thread */
+	atomic_bool headed; /* the response's head stands in the call */
+
+	/* under the channel's lock */
+	bool alone;     /* nobody turns the loop: this thread does what the owner would */
+	bool call_here; /* and calls back itself */
+} fc_streaming;
+
 typedef struct fc_client_call {
 	farcall_call call;        /* first */
 	farcall_channel *channel; /* a reference */
@@ -256,6 +274,8 @@ typedef struct fc_client_call {
 	farcall_function *typed_done;
 	void *data;
 
+	fc_streaming streaming;
+
 	struct fc_client_call *next_free;
 	fc_call_memory memory;
 } fc_client_call;
@@ -274,9 +294,28 @@ void fc_call_tell(fc_client_call *call); /* its callback */
 uint64_t fc_call_clock(void);
 extern const fc_waiter_ops fc_call_waiter_ops;
 
-/* invoke.c: opened; what failed before takes the same way. `request` NULL: it has failed. */
-farcall_code fc_call_used_twice(farcall_call *base, int phase); /* its phase: OPEN or DONE */
-void fc_call_start_async(fc_client_call *call, const ProtobufCMessage *request);
+/* invoke.c */
+
+/* What is wrong with the arguments is misuse (fc_call_misuse()). */
+typedef void fc_check(farcall_call *call, const ProtobufCMessage *request);
+
+/* The call, opened, its deadline set; perhaps it has failed: call.code. NULL: it cannot be opened;
+ * *code says what to answer then. */
+fc_client_call *fc_call_open(farcall_call *base, const farcall_method *method,
+    const ProtobufCMessage *request, fc_check *check, farcall_code *code);
+
+/* There is no owner to end it: it never began. A reference less. */
+void fc_call_end_unbegun(fc_client_call *call, const fc_error *error);
+
+/* stream_events.c: what the engine tells of a streaming call */
+void fc_stream_head(fc_client_call *call, const fc_head *head);
+void fc_stream_message(fc_client_call *call, const uint8_t *bytes, size_t size);
+void fc_stream_tail(fc_client_call *call, const fc_tail *tail);
+
+/* streams.c */
+void fc_stream_open(fc_client_call *call); /* there is a stream for it */
+void fc_stream_sent(fc_client_call *call);
+void fc_stream_over(fc_client_call *call); /* its outcome stands; a reference less */
 
 /* calls.c: call objects */
 fc_client_call *fc_call_take(farcall_channel *channel);
@@ -288,6 +327,7 @@ extern farcall_call fc_call_nil, fc_call_no_channel, fc_call_forked;
 extern const fc_engine_events fc_attempt_events;
 bool fc_attempt_open(
     fc_line *line, fc_client_call *call); /* false: the line has no stream to give */
+void fc_attempt_fail_unpack(fc_client_call *call, const fc_error *error);
 void fc_attempt_drop(fc_client_call *call, farcall_code code); /* resets it, if it has not ended */
 
 /* picker.c */
@@ -404,6 +444,9 @@ farcall_code fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *err
 
 /* Begins it, and returns. */
 farcall_code fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error);
+
+/* The caller's thread may wait for what the loop does. */
+farcall_code fc_drive_may_block(farcall_channel *channel, fc_error *error);
 
 /* Callbacks will come: there is a loop, and a thread that turns it, or the program does. */
 farcall_code fc_drive_need(farcall_channel *channel, fc_error *error);

@@ -122,7 +122,7 @@ set_deadline(fc_client_call *call)
 }
 
 static void
-check_arguments(farcall_call *call, const ProtobufCMessage *request)
+check_unary(farcall_call *call, const ProtobufCMessage *request)
 {
 	if (call->method->shape != FARCALL_UNARY)
 		fc_call_misuse(call, "invoke is for unary methods");
@@ -133,8 +133,8 @@ check_arguments(farcall_call *call, const ProtobufCMessage *request)
 }
 
 /* While the call is under way its outcome is not ours to write. */
-farcall_code
-fc_call_used_twice(farcall_call *base, int phase)
+static farcall_code
+used_twice(farcall_call *base, int phase)
 {
 	if (phase == FC_CALL_DONE && base->code != FARCALL_OK)
 		return base->code;
@@ -145,16 +145,15 @@ fc_call_used_twice(farcall_call *base, int phase)
 	return FARCALL_FAILED_PRECONDITION;
 }
 
-/* The call, opened; NULL: it cannot be. *code says what to answer then. */
-static fc_client_call *
-open_call(farcall_call *base, const farcall_method *method, const ProtobufCMessage *request,
-    farcall_code *code)
+fc_client_call *
+fc_call_open(farcall_call *base, const farcall_method *method, const ProtobufCMessage *request,
+    fc_check *check, farcall_code *code)
 {
 	fc_client_call *call = (fc_client_call *)base;
 	int idle = FC_CALL_IDLE;
 
 	if (base == NULL || (base->ops != &fc_client_call_ops && base->code == FARCALL_OK)) {
-		*code = fc_call_misuse(base, "invoke is for a client's call");
+		*code = fc_call_misuse(base, "start or invoke: not a client's call");
 		return NULL;
 	}
 	*code = base->code;
@@ -165,13 +164,13 @@ open_call(farcall_call *base, const farcall_method *method, const ProtobufCMessa
 		return NULL;
 	}
 	if (!atomic_compare_exchange_strong(&call->phase, &idle, FC_CALL_OPEN)) {
-		*code = fc_call_used_twice(base, idle);
+		*code = used_twice(base, idle);
 		return NULL;
 	}
 	base->started = true;
 	base->method = method;
 	if (base->code == FARCALL_OK)
-		check_arguments(base, request);
+		check(base, request);
 	if (base->code == FARCALL_OK && call->channel->service != NULL)
 		fc_plan_configure(call);
 	if (base->code == FARCALL_OK)
@@ -195,9 +194,8 @@ set_payload(farcall_call *base, fc_payload *payload, const ProtobufCMessage *req
 	return false;
 }
 
-/* There is no owner to end it: it never began. */
-static void
-end_unbegun(fc_client_call *call, const fc_error *error)
+void
+fc_call_end_unbegun(fc_client_call *call, const fc_error *error)
 {
 	fc_call_settle_error(&call->call, error);
 	atomic_store(&call->phase, FC_CALL_DONE);
@@ -212,7 +210,7 @@ farcall_call_invoke(farcall_call *base, const farcall_method *method,
     const ProtobufCMessage *request, const ProtobufCMessage **reply)
 {
 	farcall_code code;
-	fc_client_call *call = open_call(base, method, request, &code);
+	fc_client_call *call = fc_call_open(base, method, request, check_unary, &code);
 	fc_error error;
 
 	if (call == NULL)
@@ -223,7 +221,7 @@ farcall_call_invoke(farcall_call *base, const farcall_method *method,
 		set_payload(base, &call->payload, request);
 	if (base->code != FARCALL_OK ||
 	    fc_drive(call->channel, &call->waiter, &error) != FARCALL_OK)
-		end_unbegun(call, &error);
+		fc_call_end_unbegun(call, &error);
 	if (base->code == FARCALL_OK && reply != NULL)
 		*reply = call->reply;
 	return base->code;
@@ -256,21 +254,21 @@ pack(fc_client_call *call, const ProtobufCMessage *request)
 
 /* A failure that is known already takes the same way, so that `done` comes where it always comes.
  */
-void
-fc_call_start_async(fc_client_call *call, const ProtobufCMessage *request)
+static void
+start_async(fc_client_call *call, const ProtobufCMessage *request)
 {
 	farcall_call *base = &call->call;
 	fc_error error;
 
 	call->async = true;
 	fc_error_clear(&error);
-	if (base->code == FARCALL_OK && request != NULL)
+	if (base->code == FARCALL_OK)
 		pack(call, request);
 	fc_refs_hold(&base->refs);
 	if (fc_drive_async(call->channel, &call->waiter, &error) == FARCALL_OK)
 		return;
 	fc_refs_hold(&base->refs);
-	end_unbegun(call, &error);
+	fc_call_end_unbegun(call, &error);
 	fc_call_tell(call);
 	fc_call_drop(base);
 }
@@ -280,7 +278,7 @@ farcall_call_invoke_async(farcall_call *base, const farcall_method *method,
     const ProtobufCMessage *request, farcall_done *done, void *data)
 {
 	farcall_code code;
-	fc_client_call *call = open_call(base, method, request, &code);
+	fc_client_call *call = fc_call_open(base, method, request, check_unary, &code);
 
 	if (call == NULL) {
 		if (done != NULL)
@@ -289,7 +287,7 @@ farcall_call_invoke_async(farcall_call *base, const farcall_method *method,
 	}
 	call->done = done;
 	call->data = data;
-	fc_call_start_async(call, request);
+	start_async(call, request);
 }
 
 void
@@ -297,7 +295,7 @@ farcall_call_invoke_typed(farcall_call *base, const farcall_method *method,
     const ProtobufCMessage *request, farcall_thunk *thunk, farcall_function *done, void *data)
 {
 	farcall_code code;
-	fc_client_call *call = open_call(base, method, request, &code);
+	fc_client_call *call = fc_call_open(base, method, request, check_unary, &code);
 
 	if (call == NULL) {
 		if (thunk != NULL)
@@ -307,5 +305,5 @@ farcall_call_invoke_typed(farcall_call *base, const farcall_method *method,
 	call->thunk = thunk;
 	call->typed_done = done;
 	call->data = data;
-	fc_call_start_async(call, request);
+	start_async(call, request);
 }

@@ -5,7 +5,8 @@
  *
  * A request of an async call is packed and kept for further attempts, within bounds: past them the
  * call has the attempt that is under way, and no other. A blocking call keeps none: its message
- * stands, and is packed again.
+ * stands, and is packed again. A stream's messages are kept by its flow, until the bound or the
+ * response's head; all that it may keep is reserved at its start.
  */
 #include "client/plan.h"
 
@@ -56,8 +57,19 @@ fc_plan_configure(fc_client_call *call)
 		call->timeout_ns = call->channel->timeout_ns;
 	call->timeout_ns = FC_MIN(call->timeout_ns, rules->timeout_ns);
 	call->has_timeout = true;
-	if (rules->policy.attempts != 0)
+	if (rules->policy.attempts != 0 &&
+	    (!rules->policy.hedges || call->call.method->shape == FARCALL_UNARY))
 		make(call, &rules->policy);
+}
+
+void
+fc_plan_set_flow(fc_client_call *call)
+{
+	fc_flow *flow = call->call.flow;
+
+	flow->most_sent = FC_MIN(flow->most_sent, call->rules->max_request);
+	if (call->plan != NULL)
+		flow->replay = call->channel->keep_call;
 }
 
 bool
@@ -99,7 +111,9 @@ keep_request(fc_plan *plan)
 	farcall_channel *channel = plan->call->channel;
 	size_t size = plan->call->packed_text.size;
 
-	if (plan->call->packed == NULL)
+	if (plan->call->call.flow != NULL)
+		size = channel->keep_call;
+	else if (plan->call->packed == NULL)
 		return;
 	if (size > channel->keep_call || size > channel->keep_most - channel->kept) {
 		plan->alone = true;
@@ -175,6 +189,8 @@ bool
 fc_plan_count(fc_client_call *call, const fc_pairs *head, unsigned before)
 {
 	static const char digits[] = "0123456789";
+	fc_arena *arena =
+	    call->call.flow != NULL ? &call->call.flow->wire : &call->call.kept; /* the owner's */
 	fc_pairs *to = &call->call.head;
 	fc_pair *at;
 
@@ -183,7 +199,7 @@ fc_plan_count(fc_client_call *call, const fc_pairs *head, unsigned before)
 		to->at[to->n - 1].value = digits + before % 10;
 		return true;
 	}
-	at = (fc_pair *)fc_arena_alloc(&call->call.kept, (head->n + 1) * sizeof *at);
+	at = (fc_pair *)fc_arena_alloc(arena, (head->n + 1) * sizeof *at);
 	if (at == NULL)
 		return false;
 	if (head->n != 0)
@@ -297,6 +313,8 @@ rest(fc_plan *plan, int64_t pushback)
 	        channel->loop, &plan->timer, pause < FC_NEVER - now ? now + pause : FC_NEVER - 1))
 		return false;
 	call->sending = call->retried = false;
+	if (call->call.flow != NULL)
+		fc_flow_again(call->call.flow);
 	fc_list_remove(&call->in_list);
 	fc_list_append(&channel->planned, &call->in_list);
 	return true;
@@ -313,8 +331,9 @@ goes_on(fc_client_call *call, farcall_code code, int64_t pushback)
 	if (may || pushback == FC_PUSHBACK_STOP)
 		fc_throttle_failure(channel);
 	if (!may || pushback == FC_PUSHBACK_STOP || !fc_throttle_is_open(channel) ||
-	    call->committed || plan->alone || plan->begun >= plan->policy->attempts ||
-	    channel->shut)
+	    call->committed || plan->alone ||
+	    (call->call.flow != NULL && !fc_flow_may_replay(call->call.flow)) ||
+	    plan->begun >= plan->policy->attempts || channel->shut)
 		return false;
 	return rest(plan, pushback);
 }

@@ -43,6 +43,9 @@ typedef struct fc_plan {
 
 /* The method's rules, when the call starts: time-out, wait for ready, its plan. */
 void fc_plan_configure(fc_client_call *call);
+/* A streaming call's flow has been made: its limits. */
+void fc_plan_set_flow(fc_client_call *call);
+
 /* A request of more bytes than the rules allow: the call has failed. Answers false. */
 bool fc_plan_refuse(farcall_call *call, size_t size, const fc_method_config *rules);
 void fc_plan_free(fc_client_call *call); /* any thread */

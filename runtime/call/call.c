@@ -3,6 +3,8 @@
  */
 #include "runtime/call/call.h"
 
+#include "runtime/call/flow.h"
+
 #include "runtime/base/bytes.h"
 #include "runtime/base/log.h"
 #include "runtime/loop/crew.h"
@@ -93,12 +95,27 @@ farcall_call_cancel(farcall_call *call)
 
 /* ---- outcome ---- */
 
+/* A client's stream: its owner writes what it becomes, while the program's threads look on. */
+static bool
+is_client_stream(const farcall_call *call)
+{
+	return call->flow != NULL && !call->ops->server;
+}
+
+/* Nothing of its outcome may be looked at yet. */
+static bool
+is_under_way(const farcall_call *call)
+{
+	return is_client_stream(call) && !call->ops->ended(call);
+}
+
 farcall_code
 fc_call_settle(
     farcall_call *call, farcall_code code, farcall_cause cause, const char *message, size_t size)
 {
 	const char *name = farcall_code_name(code);
 	size_t name_size = strlen(name);
+	fc_arena *memory;
 	char *text;
 
 	if (call->code != FARCALL_OK || code == FARCALL_OK)
@@ -108,7 +125,8 @@ fc_call_settle(
 	call->error = name;
 	if (message == NULL || size == 0)
 		return code;
-	text = (char *)fc_arena_alloc(&call->kept, name_size + 2 + size + 1);
+	memory = is_client_stream(call) ? &call->flow->wire : &call->kept;
+	text = (char *)fc_arena_alloc(memory, name_size + 2 + size + 1);
 	if (text == NULL)
 		return code;
 	memcpy(text, name, name_size);
@@ -151,7 +169,7 @@ fc_call_misuse(farcall_call *call, const char *what)
 	const char *path = call != NULL && call->method != NULL ? call->method->path : "call";
 
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", path, what);
-	if (call == NULL || call->ops->server)
+	if (call == NULL || call->ops->server || is_client_stream(call))
 		return FARCALL_FAILED_PRECONDITION;
 	if (call->ops->ended != NULL && call->ops->ended(call)) {
 		say_misuse(call, what);
@@ -167,6 +185,8 @@ fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena)
 	static const char cap[] = "the call's memory has reached its cap";
 	static const char out[] = "out of memory";
 
+	if (is_client_stream(call))
+		return;
 	if (!call->doomed)
 		call->doomed = true;
 	if (arena->state == FC_ARENA_NO_MEMORY)
@@ -180,25 +200,29 @@ fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena)
 farcall_code
 farcall_call_code(const farcall_call *call)
 {
-	return call != NULL ? call->code : FARCALL_FAILED_PRECONDITION;
+	if (call == NULL)
+		return FARCALL_FAILED_PRECONDITION;
+	return is_under_way(call) ? FARCALL_OK : call->code;
 }
 
 farcall_cause
 farcall_call_cause(const farcall_call *call)
 {
-	return call != NULL ? call->cause : FARCALL_CAUSE_NONE;
+	return call != NULL && !is_under_way(call) ? call->cause : FARCALL_CAUSE_NONE;
 }
 
 const char *
 farcall_call_error(const farcall_call *call)
 {
-	return call != NULL ? call->error : "FAILED_PRECONDITION: the call is NULL";
+	if (call == NULL)
+		return "FAILED_PRECONDITION: the call is NULL";
+	return is_under_way(call) ? "" : call->error;
 }
 
 const char *
 farcall_call_status_message(const farcall_call *call)
 {
-	return call != NULL && call->of_peer ? call->status_message : "";
+	return call != NULL && !is_under_way(call) && call->of_peer ? call->status_message : "";
 }
 
 /* ---- cancellation as the handler sees it ---- */
@@ -381,13 +405,15 @@ farcall_call_add_trailer_bin(farcall_call *call, const char *key, const void *da
 const farcall_metadata *
 farcall_call_metadata(const farcall_call *call)
 {
-	return call != NULL ? &call->received : &no_metadata;
+	if (call == NULL || (is_client_stream(call) && !call->ops->headed(call)))
+		return &no_metadata;
+	return &call->received;
 }
 
 const farcall_metadata *
 farcall_call_trailers(const farcall_call *call)
 {
-	return call != NULL ? &call->trailers : &no_metadata;
+	return call != NULL && !is_under_way(call) ? &call->trailers : &no_metadata;
 }
 
 /* ---- memory ---- */
@@ -410,10 +436,20 @@ farcall_call_alloc(farcall_call *call, size_t size)
 	return call != NULL ? give(call, &call->out, size) : NULL;
 }
 
+/* A stream's sender and its receiver may both ask. */
 void *
 farcall_call_keep(farcall_call *call, size_t size)
 {
-	return call != NULL ? give(call, &call->kept, size) : NULL;
+	void *memory;
+
+	if (call == NULL)
+		return NULL;
+	if (call->flow == NULL)
+		return give(call, &call->kept, size);
+	fc_spin_lock(&call->lock);
+	memory = give(call, &call->kept, size);
+	fc_spin_unlock(&call->lock);
+	return memory;
 }
 
 /* A string that may be given where memory was refused: writable, since the API gives char *. */

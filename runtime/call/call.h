@@ -35,6 +35,9 @@ typedef struct fc_call_ops {
 	/* Client: its outcome stands, and nobody but the program touches it. NULL: never. */
 	bool (*ended)(const farcall_call *call);
 
+	/* Client, a streaming call: the response's head stands. */
+	bool (*headed)(const farcall_call *call);
+
 	/* "ipv4:…" of the other side, "" if not known. */
 	const char *(*peer)(const farcall_call *call);
 	bool (*peer_ids)(const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid);
@@ -111,10 +114,12 @@ farcall_code fc_call_settle(
 farcall_code fc_call_settle_error(farcall_call *call, const fc_error *error);
 
 /* Misuse by the program: a log line, and FAILED_PRECONDITION: on a client's call it sticks, unless
- * that has ended: then it is the answer and, after an OK, the call's text. */
+ * that has ended: then it is the answer and, after an OK, the call's text. A client's stream is its
+ * owner's to write to: there it is the answer. */
 farcall_code fc_call_misuse(farcall_call *call, const char *what);
 
-/* An arena of the call has refused: RESOURCE_EXHAUSTED. */
+/* An arena of the call has refused: RESOURCE_EXHAUSTED. A client's stream fails when the message
+ * that was to be built in it is sent. */
 void fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena);
 
 /* The child ends with its parent at the latest: it is cancelled when the parent is cancelled or

@@ -79,6 +79,8 @@ fc_flow_new(
 	flow->call = call;
 	flow->ops = ops;
 	flow->credit = credit;
+	flow->replay = FC_FLOW_REPLAY;
+	flow->most_sent = INT32_MAX;
 	fc_arena_init(&flow->wire, pool, FC_CALL_KEPT, NULL, 0);
 	fc_buf_init(&flow->reading, pool, SIZE_MAX / 2);
 	fc_buf_init(&flow->draft, pool, SIZE_MAX / 2);
@@ -134,8 +136,10 @@ fc_flow_enqueue(fc_flow *flow)
 
 	if (flow->over)
 		return flow->code != FARCALL_OK ? flow->code : FARCALL_END;
-	if (!fc_flow_move(&flow->unsent, &flow->draft))
+	if (!fc_flow_move(&flow->unsent, &flow->draft)) {
+		flow->starved = true;
 		return FARCALL_RESOURCE_EXHAUSTED;
+	}
 	flow->n_unsent += size;
 	return FARCALL_OK;
 }
@@ -265,20 +269,26 @@ pass(fc_flow *flow, size_t size)
 		return;
 	}
 	flow->offered += size;
-	if (flow->offered > FC_FLOW_REPLAY)
+	if (flow->offered > flow->replay)
 		fc_flow_commit(flow);
 }
 
-static void
-fail_sending(fc_flow *flow)
+void
+fc_flow_starve(fc_flow *flow)
 {
 	fc_error error;
 
 	fc_error_clear(&error);
 	fc_fail(&error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 	    "no memory to send a message");
-	flow->ready = false;
 	flow->ops->fail(flow->call, &error);
+}
+
+static void
+fail_sending(fc_flow *flow)
+{
+	flow->ready = false;
+	fc_flow_starve(flow);
 }
 
 /* Messages, until the peer takes no more for now. `end`: no other will follow these. Answers the
@@ -321,7 +331,7 @@ fetch(fc_flow *flow)
 {
 	if (flow->offered == fc_buf_size(&flow->sending) &&
 	    !fc_flow_move(&flow->sending, &flow->unsent))
-		return false; /* tried again in the next pump */
+		flow->starved = true;
 	return fc_buf_size(&flow->unsent) == 0;
 }
 
@@ -329,16 +339,19 @@ fetch(fc_flow *flow)
 static void
 report(fc_flow *flow, size_t given)
 {
-	bool due, more;
+	bool due, more, starved;
 
 	fc_lock(&flow->lock);
 	flow->n_unsent -= FC_MIN(given, flow->n_unsent);
 	let_write(flow);
 	fc_flow_shrink(&flow->sending);
 	due = begin_calling(flow);
-	more =
-	    flow->ready && !flow->blocked && fc_buf_size(&flow->unsent) != 0 && fc_flow_post(flow);
+	starved = flow->starved && !flow->over;
+	more = flow->ready && !flow->blocked && !starved && fc_buf_size(&flow->unsent) != 0 &&
+	    fc_flow_post(flow);
 	fc_unlock(&flow->lock);
+	if (starved)
+		fail_sending(flow);
 	if (more)
 		flow->ops->wake(flow->call);
 	if (due)

@@ -75,9 +75,11 @@ typedef struct fc_step {
 } fc_step;
 
 struct fc_flow {
-	/* constant */
+	/* constant from the start on */
 	farcall_call *call;
 	const fc_flow_ops *ops;
+	size_t replay;    /* bytes sent that are kept for a further attempt: FC_FLOW_REPLAY */
+	size_t most_sent; /* bytes of a message sent */
 	size_t credit; /* bytes taken that the owner is woken for */
 
 	/* the receiver */
@@ -111,6 +113,7 @@ struct fc_flow {
 	bool discards;    /* nothing that arrives is wanted any more */
 	fc_buf unsent;    /* messages for the owner */
 	size_t n_unsent;  /* bytes of them and of those in `sending` that were not offered */
+	bool starved;     /* there was no memory to queue a message: the call is to fail */
 	bool out_end;     /* the program sends no more */
 	bool over;        /* the call has ended for the wire: `code` stands */
 	bool dropped;     /* with what had arrived */

@@ -27,6 +27,9 @@ bool fc_flow_move(fc_buf *to, fc_buf *from);
 /* A buffer that has grown large and is empty gives its memory back. */
 void fc_flow_shrink(fc_buf *buf);
 
+/* No memory to send a message: the call fails. */
+void fc_flow_starve(fc_flow *flow);
+
 /* ---- locked ---- */
 
 static inline bool

@@ -29,9 +29,9 @@ pack(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	if (!fc_payload_of_message(&payload, message))
 		return fc_fail(error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT,
 		    "a message is nested deeper than %d", FC_MARSHAL_DEPTH);
-	if (payload.size > INT32_MAX)
+	if (payload.size > flow->most_sent)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_TOO_LARGE,
-		    "a message of %zu bytes is larger than %d", payload.size, INT32_MAX);
+		    "a message of %zu bytes is larger than %zu", payload.size, flow->most_sent);
 	at = fc_buf_reserve(&flow->draft, FC_FLOW_HEAD + payload.size);
 	if (at == NULL)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
@@ -121,7 +121,7 @@ fc_flow_send(fc_flow *flow, const ProtobufCMessage *message)
 {
 	farcall_code code;
 	fc_error error;
-	bool wake;
+	bool wake, starved;
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
@@ -139,10 +139,13 @@ fc_flow_send(fc_flow *flow, const ProtobufCMessage *message)
 	await(flow, may_write, &flow->writable);
 	code = fc_flow_enqueue(flow);
 	flow->send.state = FC_STEP_NONE;
+	starved = flow->starved;
 	wake = code == FARCALL_OK && fc_flow_post(flow);
 	fc_unlock(&flow->lock);
 	if (wake)
 		flow->ops->wake(flow->call);
+	if (starved)
+		fc_flow_starve(flow);
 	return code;
 }
 
@@ -151,7 +154,7 @@ fc_flow_send_async(fc_flow *flow, const ProtobufCMessage *message, const fc_then
 {
 	farcall_code code = begin_send(flow, FC_STEP_BLOCKS);
 	fc_error error;
-	bool wake;
+	bool wake, starved;
 
 	if (code != FARCALL_OK) {
 		fc_then_call(then, flow->call, code, NULL);
@@ -170,8 +173,11 @@ fc_flow_send_async(fc_flow *flow, const ProtobufCMessage *message, const fc_then
 		flow->send.code = fc_flow_enqueue(flow);
 	else if (code == FARCALL_OK)
 		flow->send.state = FC_STEP_WAITS;
+	starved = flow->starved;
 	wake = fc_flow_post(flow);
 	fc_unlock(&flow->lock);
+	if (starved)
+		fc_flow_starve(flow);
 	if (wake)
 		flow->ops->wake(flow->call);
 }

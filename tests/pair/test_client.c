@@ -211,13 +211,6 @@ a_call_is_used_once(void **state)
 	    farcall_call_invoke(call, &pair_test__methods[M_CHAT], &request.base, NULL),
 	    FARCALL_FAILED_PRECONDITION);
 	farcall_call_free(call);
-	call = farcall_call_new(pair.channel);
-	assert_int_equal(
-	    farcall_call_start(call, &pair_test__methods[M_CHAT], NULL), FARCALL_UNIMPLEMENTED);
-	assert_string_equal(
-	    farcall_call_error(call), "UNIMPLEMENTED: streams are not part of this version");
-	assert_int_equal(farcall_call_finish(call, NULL), FARCALL_UNIMPLEMENTED);
-	farcall_call_free(call);
 	test_pair_fini(&pair);
 	test_log_release();
 }

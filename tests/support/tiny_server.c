@@ -2,6 +2,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/call/marshal.h"
+#include "runtime/protocol/grpc/grpc.h"
 
 static const void *
 lookup(void *owner, const char *path, size_t size)
@@ -39,9 +40,13 @@ static void
 on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 {
 	tiny_conn *conn = (tiny_conn *)owner;
+	tiny_call *call = (tiny_call *)stream->user;
 
-	(void)bytes;
-	conn->conn.ops->taken(conn->conn.engine, stream, size);
+	call->received++;
+	if (conn->server->on_message != NULL)
+		conn->server->on_message(call, bytes, size);
+	else
+		tiny_take(call, size);
 }
 
 static void
@@ -59,6 +64,7 @@ on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 	tiny_conn *conn = (tiny_conn *)owner;
 
 	(void)abort;
+	conn->server->n_aborts++;
 	if (stream->user != NULL && conn->server->on_abort != NULL)
 		conn->server->on_abort((tiny_call *)stream->user);
 	if (stream->user != NULL)
@@ -68,7 +74,10 @@ on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 static void
 on_sent(void *owner, fc_stream *stream)
 {
-	(void)owner, (void)stream;
+	tiny_conn *conn = (tiny_conn *)owner;
+
+	if (conn->server->on_sent != NULL)
+		conn->server->on_sent((tiny_call *)stream->user);
 }
 
 static void
@@ -159,16 +168,62 @@ tiny_stop(tiny_server *server)
 }
 
 void
-tiny_send(tiny_call *call, const void *bytes, size_t size)
+tiny_take(tiny_call *call, size_t size)
+{
+	fc_conn *conn = &call->conn->conn;
+
+	conn->ops->taken(conn->engine, call->stream, size);
+	fc_conn_touch(conn);
+}
+
+fc_send
+tiny_offer(tiny_call *call, const void *bytes, size_t size)
 {
 	const fc_text text = {(const char *)bytes, size};
 	fc_conn *conn = &call->conn->conn;
 	fc_payload payload;
+	fc_send sent;
 
 	fc_payload_of_bytes(&payload, &text);
-	assert_int_equal(
-	    conn->ops->send_message(conn->engine, call->stream, &payload, false), FC_SEND_OK);
+	sent = conn->ops->send_message(conn->engine, call->stream, &payload, false);
 	fc_conn_touch(conn);
+	return sent;
+}
+
+void
+tiny_send(tiny_call *call, const void *bytes, size_t size)
+{
+	assert_int_equal(tiny_offer(call, bytes, size), FC_SEND_OK);
+}
+
+void
+tiny_head(tiny_call *call, const char *name, const char *value)
+{
+	const fc_pair pair = {name, value, (uint32_t)strlen(name), (uint32_t)strlen(value), 0};
+	fc_conn *conn = &call->conn->conn;
+
+	assert_int_equal(conn->ops->send_head(conn->engine, call->stream, 1, &pair), FC_SEND_OK);
+	fc_conn_touch(conn);
+}
+
+void
+tiny_abort(tiny_call *call, farcall_code code)
+{
+	fc_conn *conn = &call->conn->conn;
+
+	conn->ops->abort(conn->engine, call->stream, code);
+	fc_conn_touch(conn);
+	forget(call);
+}
+
+void
+tiny_refuse(tiny_call *call)
+{
+	fc_conn *conn = &call->conn->conn;
+
+	fc_h2_reset(conn->engine, (fc_h2_stream *)(void *)call->stream, FC_H2_REFUSED_STREAM);
+	fc_conn_touch(conn);
+	forget(call);
 }
 
 void

@@ -23,6 +23,8 @@ typedef struct tiny_call {
 	fc_list in_conn;
 	tiny_conn *conn;
 	fc_stream *stream;
+	size_t received; /* messages */
+	void *data;
 } tiny_call;
 
 struct tiny_server {
@@ -35,11 +37,22 @@ struct tiny_server {
 	void (*on_head)(tiny_call *call, const fc_head *head); /* may be NULL */
 	void (*on_abort)(tiny_call *call);    /* the call is lost or cancelled; may be NULL */
 	void (*on_complete)(tiny_call *call); /* the client has sent everything; may be NULL */
-	int n_conns, n_requests;
+	/* A message; it is not taken before tiny_take(). NULL: all are taken at once. */
+	void (*on_message)(tiny_call *call, const uint8_t *bytes, size_t size);
+	void (*on_sent)(tiny_call *call); /* after tiny_offer() answered WAITING; may be NULL */
+	void *data;
+	int n_conns, n_requests, n_aborts;
 };
 
 void tiny_start(tiny_server *server, fc_loop *loop, const char *address);
 void tiny_stop(tiny_server *server); /* kills the connections, closes */
+
+/* The call as the wire has it; the answers of the engine's send_message(). */
+void tiny_take(tiny_call *call, size_t size);
+fc_send tiny_offer(tiny_call *call, const void *bytes, size_t size);
+void tiny_head(tiny_call *call, const char *name, const char *value);
+void tiny_abort(tiny_call *call, farcall_code code);
+void tiny_refuse(tiny_call *call); /* as if the server had not seen it */
 
 void tiny_send(tiny_call *call, const void *bytes, size_t size);
 void tiny_end(tiny_call *call, farcall_code code, const char *message);

@@ -258,6 +258,27 @@ CLIENT(goaway)
 	wire_says(w, "GOAWAY 0 STREAM_CLOSED \"HEADERS on stream 1, which has ended\"\n");
 }
 
+/* gRPC core's server, past a deadline: the connection stands. */
+CLIENT(ends_a_stream_twice)
+{
+	wire_greeting(w);
+	wire_open_stream(w);
+	wire_said(w);
+	wire_response(w, 1);
+	wire_trailers(w, 1, "4", NULL);
+	wire_sees(w, "head 1\ntail 1 DEADLINE_EXCEEDED\n");
+	wire_says(w, "RST 1 NO_ERROR\n");
+	wire_rst(w, 1, FC_H2_NO_ERROR);
+	wire_trailers(w, 1, "4", NULL);
+	wire_sees(w, "");
+	wire_says(w, "");
+	wire_release(w, 1);
+	wire_take_output(w);
+	wire_trailers(w, 1, "4", NULL);
+	wire_sees(w, "");
+	wire_says(w, "");
+}
+
 CLIENT(goaway_then_the_rest)
 {
 	wire_greeting(w);
@@ -417,6 +438,7 @@ main(void)
 	    clean_test(unlimited_when_the_server_sets_none),
 	    clean_test(numbers_run_out),
 	    clean_test(goaway),
+	    clean_test(ends_a_stream_twice),
 	    clean_test(goaway_then_the_rest),
 	    clean_test(goaway_may_not_rise),
 	    clean_test(resets_by_the_server),

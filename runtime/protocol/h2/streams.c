@@ -194,13 +194,15 @@ reset(fc_h2 *c, fc_h2_stream *s, bool ended)
 	closed(c, s, ended);
 }
 
+/* A client is lenient with a peer that goes on after its own end, once it has reset the stream:
+ * gRPC core's server, past a deadline, sends its trailers, RST_STREAM, and other trailers. */
 void
 fc_h2_reset(fc_h2 *c, fc_h2_stream *s, fc_h2_code code)
 {
 	if (fc_h2_closed(s))
 		return;
 	fc_h2_put_rst(c, s->id, code, false);
-	reset(c, s, (s->flags & FC_STREAM_REMOTE_END) != 0);
+	reset(c, s, !c->config.client && (s->flags & FC_STREAM_REMOTE_END) != 0);
 }
 
 void
