@@ -1,6 +1,7 @@
 /*
  * farcall-bench-server --port N [--handler-threads N]: serves bench.EchoService on 127.0.0.1, for
- * load generators. SIGTERM ends it.
+ * load generators. SIGTERM ends it. Streams are echoed by handlers that wait; with
+ * BENCH_STREAM=async in the environment, by callbacks.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,48 @@ nap(farcall_call *call, const Bench__SleepMsg *request, Bench__EchoMsg *reply)
 	return FARCALL_OK;
 }
 
-static const struct bench_echo_service service = {.echo = echo, .sleep = nap};
+static farcall_code
+stream(farcall_call *call)
+{
+	const Bench__EchoMsg *request;
+	farcall_code rc;
+
+	while ((rc = bench_echo_service_stream__recv_request(call, &request)) == FARCALL_OK)
+		if ((rc = bench_echo_service_stream__send_reply(call, request)) != FARCALL_OK)
+			break;
+	return rc;
+}
+
+static void received(
+    farcall_call *call, farcall_code code, const Bench__EchoMsg *request, void *data);
+
+static void
+sent(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, void *data)
+{
+	(void)nothing;
+	if (code == FARCALL_OK)
+		bench_echo_service_stream__recv_request__async(call, received, data);
+	else
+		farcall_call_complete(call, code);
+}
+
+static void
+received(farcall_call *call, farcall_code code, const Bench__EchoMsg *request, void *data)
+{
+	if (code == FARCALL_OK)
+		bench_echo_service_stream__send_reply__async(call, request, sent, data);
+	else
+		farcall_call_complete(call, code);
+}
+
+static farcall_code
+stream_later(farcall_call *call)
+{
+	bench_echo_service_stream__recv_request__async(call, received, NULL);
+	return FARCALL_PENDING;
+}
+
+static struct bench_echo_service service = {.echo = echo, .sleep = nap, .stream = stream};
 
 int
 main(int argc, char **argv)
@@ -43,6 +85,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 	snprintf(address, sizeof address, "127.0.0.1:%d", atoi(argv[2]));
+	if (getenv("BENCH_STREAM") != NULL && strcmp(getenv("BENCH_STREAM"), "async") == 0)
+		service.stream = stream_later;
 	server = farcall_server_new();
 	farcall_server_stop_on_signals(server);
 	if (argc == 5)

@@ -352,6 +352,7 @@ const fc_engine_events fc_attempt_events = {
     .on_ready = on_ready,
     .on_capacity = on_capacity,
     .on_goaway = on_goaway,
+    .on_too_many_pings = fc_channel_too_many_pings,
     .on_drained = fc_conn_drained,
     .on_dead = on_dead,
 };

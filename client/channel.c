@@ -144,6 +144,7 @@ begin_lists(farcall_channel *channel)
 	channel->keep_most = FC_PLAN_CHANNEL_BYTES;
 	channel->peer_timeout_ms = FC_CLIENT_PEER_TIMEOUT_MS;
 	channel->config.client = true;
+	channel->config.keepalive_timeout_ns = FC_CLIENT_KEEPALIVE_TIMEOUT_MS * FC_NS_PER_MS;
 	channel->config.max_message = DEFAULT_MAX_MESSAGE;
 	channel->config.max_metadata = DEFAULT_MAX_METADATA;
 	channel->config.stream_window = FC_CLIENT_STREAM_WINDOW;
@@ -197,8 +198,8 @@ no_lock:
 }
 
 /* Settings come before the first call. */
-static bool
-in_setup(farcall_channel *channel, const char *step)
+bool
+fc_channel_in_setup(farcall_channel *channel, const char *step)
 {
 	fc_error error;
 
@@ -218,8 +219,9 @@ in_setup(farcall_channel *channel, const char *step)
 	return false;
 }
 
-static bool
-in_range(farcall_channel *channel, const char *what, uint64_t value, uint64_t least, uint64_t most)
+bool
+fc_channel_in_range(
+    farcall_channel *channel, const char *what, uint64_t value, uint64_t least, uint64_t most)
 {
 	fc_error error;
 
@@ -236,49 +238,56 @@ in_range(farcall_channel *channel, const char *what, uint64_t value, uint64_t le
 void
 farcall_channel_allow_insecure(farcall_channel *channel)
 {
-	if (in_setup(channel, "allow insecure"))
+	if (fc_channel_in_setup(channel, "allow insecure"))
 		channel->insecure = true;
 }
 
 void
 farcall_channel_set_timeout_ms(farcall_channel *channel, uint64_t ms)
 {
-	if (in_setup(channel, "set time-out"))
+	if (fc_channel_in_setup(channel, "set time-out"))
 		channel->timeout_ns = ms < FC_NEVER / FC_NS_PER_MS ? ms * FC_NS_PER_MS : FC_NEVER;
 }
 
 void
 farcall_channel_set_max_message(farcall_channel *channel, size_t bytes)
 {
-	if (in_setup(channel, "set max message") &&
-	    in_range(channel, "max message", bytes, 1, INT32_MAX))
+	if (fc_channel_in_setup(channel, "set max message") &&
+	    fc_channel_in_range(channel, "max message", bytes, 1, INT32_MAX))
 		channel->config.max_message = bytes;
 }
 
 void
 farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes)
 {
-	if (in_setup(channel, "set max metadata") &&
-	    in_range(channel, "max metadata", bytes, 1024, 1u << 16))
+	if (fc_channel_in_setup(channel, "set max metadata") &&
+	    fc_channel_in_range(channel, "max metadata", bytes, 1024, 1u << 16))
 		channel->config.max_metadata = bytes;
 }
 
 void
 farcall_channel_set_spin_us(farcall_channel *channel, unsigned us)
 {
-	if (in_setup(channel, "set spin") &&
-	    in_range(channel, "spin", us, 0, FC_CLIENT_SPIN_MOST_US))
+	if (fc_channel_in_setup(channel, "set spin") &&
+	    fc_channel_in_range(channel, "spin", us, 0, FC_CLIENT_SPIN_MOST_US))
 		channel->spin_us = us;
+}
+
+static void
+set_peer_timeout(farcall_channel *channel, uint64_t ms)
+{
+	channel->peer_timeout_ms = (unsigned)ms;
+	channel->peer_timeout_set = true;
 }
 
 void
 farcall_channel_set_peer_timeout_ms(farcall_channel *channel, uint64_t ms)
 {
-	if (in_setup(channel, "set peer time-out") &&
+	if (fc_channel_in_setup(channel, "set peer time-out") &&
 	    (ms == 0 ||
-	        in_range(channel, "peer time-out", ms, FC_CLIENT_PEER_TIMEOUT_LEAST_MS,
+	        fc_channel_in_range(channel, "peer time-out", ms, FC_CLIENT_PEER_TIMEOUT_LEAST_MS,
 	            FC_CLIENT_PEER_TIMEOUT_MOST_MS)))
-		channel->peer_timeout_ms = (unsigned)ms;
+		set_peer_timeout(channel, ms);
 }
 
 void
@@ -286,7 +295,7 @@ farcall_channel_set_loop(farcall_channel *channel, farcall_loop *loop)
 {
 	fc_error error;
 
-	if (!in_setup(channel, "set loop"))
+	if (!fc_channel_in_setup(channel, "set loop"))
 		return;
 	fc_error_clear(&error);
 	if (fc_loop_failure(loop, &error) != FARCALL_OK) {
@@ -306,7 +315,7 @@ farcall_channel_set_service_config(farcall_channel *channel, const char *json)
 	fc_service_config *service = NULL;
 	fc_error error;
 
-	if (!in_setup(channel, "set service config"))
+	if (!fc_channel_in_setup(channel, "set service config"))
 		return;
 	fc_error_clear(&error);
 	if (json != NULL && (service = fc_service_config_parse(json, &error)) == NULL) {
@@ -322,7 +331,7 @@ void
 farcall_channel_set_retry_buffer(
     farcall_channel *channel, size_t bytes_of_call, size_t bytes_of_channel)
 {
-	if (!in_setup(channel, "set retry buffer"))
+	if (!fc_channel_in_setup(channel, "set retry buffer"))
 		return;
 	channel->keep_call = bytes_of_call;
 	channel->keep_most = bytes_of_channel;

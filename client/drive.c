@@ -193,6 +193,8 @@ drive_lent(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	return FARCALL_OK;
 }
 
+static farcall_code need_thread(farcall_channel *channel, fc_error *error);
+
 farcall_code
 fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 {
@@ -208,6 +210,8 @@ fc_drive(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 	code = need_loop(channel, error);
 	if (code == FARCALL_OK && fc_loop_inside(channel->loop))
 		code = refuse_inside(error);
+	if (code == FARCALL_OK && FARCALL_UNLIKELY(channel->watchful))
+		code = need_thread(channel, error);
 	if (code != FARCALL_OK) {
 		fc_unlock(&channel->lock);
 		return code;

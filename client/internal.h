@@ -32,6 +32,9 @@
 #define FC_CLIENT_PEER_TIMEOUT_MS 20000u
 #define FC_CLIENT_PEER_TIMEOUT_LEAST_MS 1000u
 #define FC_CLIENT_PEER_TIMEOUT_MOST_MS 86400000u
+#define FC_CLIENT_KEEPALIVE_LEAST_MS 10000u /* gRFC A8 */
+#define FC_CLIENT_KEEPALIVE_MOST_MS 2147483647u
+#define FC_CLIENT_KEEPALIVE_TIMEOUT_MS 20000u
 #define FC_CLIENT_PLACES_MOST 64u
 #define FC_CLIENT_STATES_MOST 32u /* changes that wait to be told */
 #define FC_CLIENT_FRUITLESS_MOST \
@@ -359,6 +362,8 @@ struct farcall_channel {
 	bool lent;               /* the loop is the program's */
 	uint64_t timeout_ns;
 	unsigned spin_us, peer_timeout_ms;
+	bool peer_timeout_set;
+	bool watchful; /* keepalive without calls: somebody must turn the loop between them */
 	uint64_t seed; /* of the backoff's jitter; 0: by address and time */
 	fc_service_config *service;   /* NULL: none */
 	size_t keep_call, keep_most; /* bytes of requests kept for another attempt */
@@ -414,9 +419,21 @@ struct farcall_channel {
 void fc_channel_hold(farcall_channel *channel);
 void fc_channel_drop(farcall_channel *channel);
 void fc_channel_fail(farcall_channel *channel, const fc_error *error); /* set-up; it sticks */
+
+/* Set-up is still open, and the value is good: true; else that sticks. */
+bool fc_channel_in_setup(farcall_channel *channel, const char *step);
+bool fc_channel_in_range(
+    farcall_channel *channel, const char *what, uint64_t value, uint64_t least, uint64_t most);
 void fc_channel_shut(farcall_channel *channel);       /* the owner: ends everything */
 void fc_channel_check_over(farcall_channel *channel); /* something has ended */
 farcall_code fc_channel_failure(farcall_channel *channel, fc_error *error);
+
+/* keepalive.c */
+unsigned fc_channel_peer_timeout(const farcall_channel *channel);
+void fc_channel_too_many_pings(void *line, uint64_t keepalive_ns); /* the engine's event */
+
+/* For tests: as the settings, without their least values. Before the first call. */
+void fc_channel_keepalive(farcall_channel *channel, uint64_t ns, uint64_t timeout_ns);
 
 /* For tests: the same jitter each time. Before the first call. */
 void fc_channel_seed(farcall_channel *channel, uint64_t seed);

@@ -57,7 +57,7 @@ fc_line_open(farcall_channel *channel, const fc_place *place, uint64_t patience,
 		fc_free(line);
 		return NULL;
 	}
-	fc_conn_set_peer_timeout(&line->conn, channel->peer_timeout_ms);
+	fc_conn_set_peer_timeout(&line->conn, fc_channel_peer_timeout(channel));
 	fc_list_append(&channel->lines, &line->in_channel);
 	fc_channel_hold(channel);
 	return line;
@@ -69,7 +69,7 @@ fc_line_retire(fc_line *line)
 	if (line->going)
 		return;
 	line->going = true;
-	fc_conn_drain(&line->conn);
+	fc_conn_drain(&line->conn, "");
 }
 
 void

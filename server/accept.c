@@ -74,6 +74,7 @@ on_closed(fc_conn *base, const fc_error *why)
 
 	if (why->code != FARCALL_OK)
 		fc_log(FARCALL_LOG_INFO, "connection of %s: %s", conn->peer.text, why->text);
+	fc_lifecycle_end(conn);
 	fc_dispatch_cancel_all(conn, FARCALL_UNAVAILABLE, "connection lost");
 	fc_metadata_memo_fini(&conn->memo);
 	fc_list_remove(&conn->in_loop);
@@ -90,6 +91,7 @@ static const fc_engine_events engine_events = {
     .on_message = fc_dispatch_message,
     .on_half_close = fc_dispatch_half_close,
     .on_abort = fc_dispatch_abort,
+    .on_sent = fc_dispatch_sent,
     .on_drained = fc_conn_drained,
     .on_dead = fc_conn_dead,
 };
@@ -112,9 +114,11 @@ adopt(fc_server_conn *conn)
 		fc_server_conn_drop(conn);
 		return;
 	}
-	fc_conn_set_peer_timeout(&conn->conn, at->server->peer_timeout_ms);
+	fc_conn_set_peer_timeout(&conn->conn, fc_lifecycle_peer_timeout(at->server));
 	fc_list_append(&at->conns, &conn->in_loop);
 	fc_conn_peer(&conn->conn, &conn->peer);
+	if (!fc_lifecycle_begin(conn))
+		fc_conn_close(&conn->conn, FARCALL_RESOURCE_EXHAUSTED, "out of memory");
 }
 
 static void

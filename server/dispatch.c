@@ -5,6 +5,8 @@
  */
 #include "server/internal.h"
 
+#include "runtime/call/flow.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -92,6 +94,21 @@ deadline_of(fc_loop *loop, uint64_t timeout_ns)
 	return timeout_ns < FC_NEVER - now ? now + timeout_ns : FC_NEVER;
 }
 
+/* A handler that is to take many messages does not wait for the first one. */
+static void
+begin_stream(fc_server_call *call)
+{
+	if (!fc_served_begin(call)) {
+		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
+		    "no memory for the stream");
+		return;
+	}
+	if (!fc_served_takes(call))
+		return;
+	call->stream->may_pause = true;
+	fc_dispatch_start(call);
+}
+
 void
 fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 {
@@ -112,6 +129,7 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 		    conn, stream, FARCALL_RESOURCE_EXHAUSTED, why != NULL ? why : "out of memory");
 		return;
 	}
+	conn->quiet_at = FC_NEVER;
 	call->stream = stream;
 	call->call.method = route->method;
 	call->call.self = route->service->self;
@@ -126,9 +144,8 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 	        &call->call.kept, head->n_metadata, head->metadata))
 		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "no memory for the request's metadata");
-	else if (route->method->shape != FARCALL_UNARY)
-		fc_reply_failure(call, FARCALL_UNIMPLEMENTED, FARCALL_CAUSE_NONE,
-		    "streams are not part of this version of the server");
+	else if (FARCALL_UNLIKELY(route->method->shape != FARCALL_UNARY))
+		begin_stream(call);
 }
 
 void
@@ -140,10 +157,14 @@ fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t
 	farcall_code code;
 	fc_error error;
 
+	if (FARCALL_UNLIKELY(call->call.flow != NULL) && fc_served_takes(call)) {
+		fc_served_message(call, bytes, size);
+		return;
+	}
 	conn->conn.ops->taken(conn->conn.engine, stream, size);
 	if (call->request != NULL) {
 		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
-		    "a second request message in a unary call");
+		    "a second request message in a call that has one");
 		return;
 	}
 	error.code = FARCALL_OK;
@@ -178,11 +199,22 @@ run_handler(fc_server_call *call)
 	if (method->ops_offset + sizeof(void (*)(void)) > service->ops_size)
 		return farcall_call_fail(&call->call, FARCALL_UNIMPLEMENTED,
 		    "%s is not implemented by this server", method->path);
-	if (!make_reply(call)) {
+	if (method->shape <= FARCALL_CLIENT_STREAM && !make_reply(call)) {
 		fc_call_doom_by_memory(&call->call, &call->call.out);
 		return call->call.code;
 	}
 	return method->dispatch(&call->call, service->ops, call->request, call->reply);
+}
+
+static void
+end_call(fc_server_call *call, farcall_code code)
+{
+	if (FARCALL_UNLIKELY(call->call.flow != NULL)) {
+		fc_served_end(call, code);
+		return;
+	}
+	fc_reply(call, code);
+	fc_reply_finish(call);
 }
 
 /* The second task of a call that was completed later: the answer is packed already. */
@@ -191,8 +223,7 @@ send_completion(fc_task *task)
 {
 	fc_server_call *call = FC_CONTAINER(task, fc_server_call, work.task);
 
-	fc_reply(call, call->result);
-	fc_reply_finish(call);
+	end_call(call, call->result);
 }
 
 /* The handler has returned `*code`. Answers whether the call ends now, with which code; else
@@ -235,6 +266,8 @@ fc_dispatch_resume(fc_conn *base)
 	fc_server_conn *conn = conn_of(base);
 	fc_list *item;
 
+	if (FARCALL_UNLIKELY(conn->idles))
+		fc_lifecycle_note_quiet(conn);
 	if (FARCALL_LIKELY(fc_list_empty(&conn->held)) || is_choked(conn))
 		return;
 	item = fc_list_pop(&conn->held);
@@ -275,9 +308,13 @@ run(fc_work *work)
 
 	call->skipped = farcall_call_cancelled(&call->call); /* while it waited for its turn */
 	call->postponed = !call->skipped && looks_choked(call->conn);
-	if (call->skipped || call->postponed)
+	if (call->skipped || call->postponed) {
+		work->idle = true;
 		return;
+	}
 	call->code = run_handler(call);
+	if (FARCALL_UNLIKELY(call->call.flow != NULL))
+		return; /* its callbacks may be at work already; it is bounded by itself */
 	call->unsent = call->call.in.used + call->call.out.used;
 	if (call->unsent != 0)
 		atomic_fetch_add(&call->conn->unsent, call->unsent);
@@ -295,10 +332,8 @@ answer(fc_server_call *call)
 	if (FARCALL_UNLIKELY(unsent != 0))
 		fc_refs_hold(&conn->refs);
 	call->work.task.run = send_completion;
-	if (returned(call, &code)) {
-		fc_reply(call, code);
-		fc_reply_finish(call);
-	}
+	if (returned(call, &code))
+		end_call(call, code);
 	if (FARCALL_LIKELY(unsent == 0))
 		return;
 	is_choked(conn);
@@ -318,8 +353,8 @@ done(fc_work *work, bool ran)
 	} else if (call->skipped) {
 		fc_reply_finish(call);
 	} else if (call->postponed) {
-		work->task.run = admit;
-		fc_loop_ready(call->conn->conn.loop, &work->task);
+		work->task.run = admit; /* behind what other threads have answered and mailed */
+		fc_loop_post(call->conn->conn.loop, &work->task);
 	} else {
 		answer(call);
 	}
@@ -341,22 +376,41 @@ count_in(fc_server_call *call)
 }
 
 void
-fc_dispatch_half_close(void *owner, fc_stream *stream)
+fc_dispatch_start(fc_server_call *call)
 {
-	fc_server_call *call = call_of(stream);
-
-	if (call->request == NULL) {
-		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
-		    "no request message in a unary call");
-		return;
-	}
 	if (!count_in(call))
 		return;
 	call->half_closed = true;
 	call->work.run = run;
 	call->work.done = done;
 	call->work.task.run = admit;
-	fc_loop_ready(conn_of(owner)->conn.loop, &call->work.task);
+	fc_loop_ready(call->conn->conn.loop, &call->work.task);
+}
+
+void
+fc_dispatch_half_close(void *owner, fc_stream *stream)
+{
+	fc_server_call *call = call_of(stream);
+
+	(void)owner;
+	if (FARCALL_LIKELY(call->request != NULL))
+		fc_dispatch_start(call);
+	else if (call->call.flow != NULL && fc_served_takes(call))
+		fc_flow_end(call->call.flow);
+	else
+		fc_reply_failure(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
+		    "no request message in a call that has one");
+}
+
+/* All that was given to the engine has been framed. */
+void
+fc_dispatch_sent(void *owner, fc_stream *stream)
+{
+	fc_server_call *call = call_of(stream);
+
+	(void)owner;
+	if (call->call.flow != NULL)
+		fc_served_sent(call);
 }
 
 /* ---- the end, otherwise ---- */
@@ -367,8 +421,7 @@ fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 	fc_server_call *call = call_of(stream);
 
 	(void)owner;
-	(void)abort;
-	fc_reply_lost(call);
+	fc_reply_lost(call, abort->code);
 }
 
 void
@@ -381,7 +434,7 @@ fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
 
 		if (conn->conn.engine != NULL)
 			fc_server_send_tail(&conn->conn, call->stream, &tail);
-		fc_reply_lost(call);
+		fc_reply_lost(call, FARCALL_CANCELLED);
 	}
 }
 

@@ -30,7 +30,7 @@ begin_stop_here(fc_server_loop *at)
 {
 	at->state = FC_SERVER_STOPPING;
 	fc_list_each (item, following, &at->conns)
-		fc_conn_drain(&FC_CONTAINER(item, fc_server_conn, in_loop)->conn);
+		fc_conn_drain(&FC_CONTAINER(item, fc_server_conn, in_loop)->conn, "");
 }
 
 /* Or again, with a shorter grace. */

@@ -27,7 +27,12 @@
 #define FC_SERVER_PEER_TIMEOUT_MS 20000u
 #define FC_SERVER_PEER_TIMEOUT_LEAST_MS 1000u
 #define FC_SERVER_PEER_TIMEOUT_MOST_MS 86400000u
-#define FC_SERVER_KEEP_CALLS 1024 /* call objects that a loop keeps for the next calls */
+#define FC_SERVER_KEEPALIVE_MS 7200000u /* gRFC A8 */
+#define FC_SERVER_KEEPALIVE_TIMEOUT_MS 20000u
+#define FC_SERVER_PING_INTERVAL_MS 300000u
+#define FC_SERVER_LIFE_LEAST_MS 1000u
+#define FC_SERVER_LIFE_MOST_MS 2147483647u /* as gRPC's options */
+#define FC_SERVER_KEEP_CALLS 1024          /* call objects that a loop keeps for the next calls */
 
 /* Where the task that stops is. A server that ends while the task is in the mail is freed by the
  * task. */
@@ -41,6 +46,14 @@ typedef enum fc_server_state {
 } fc_server_state;
 
 typedef struct fc_old_service fc_old_service;
+
+/* Of connections; ms, 0: never. */
+typedef struct fc_lifecycle {
+	unsigned keepalive, keepalive_timeout;
+	unsigned ping_interval; /* of the peer's; 0: any */
+	bool pings_without_calls;
+	unsigned max_idle, max_age, age_grace;
+} fc_lifecycle;
 
 struct farcall_service {
 	fc_list in_server;
@@ -109,9 +122,10 @@ typedef struct fc_server_loop {
 	/* the loop's owner */
 	fc_server_state state; /* never SETUP */
 	fc_list conns;
-	fc_list fresh;  /* calls whose deadline is not watched yet */
-	fc_task arm;    /* watches them at the end of the turn */
-	fc_timer grace; /* after stop */
+	fc_list fresh;   /* calls whose deadline is not watched yet */
+	fc_task arm;     /* watches them at the end of the turn */
+	fc_timer grace;  /* after stop */
+	uint64_t random; /* of ages; 0: not seeded yet */
 
 	/* free call objects, under `calls_lock` */
 	fc_spin calls_lock;
@@ -140,6 +154,9 @@ struct farcall_server {
 	fc_error error;
 	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
 	unsigned peer_timeout_ms;
+	bool peer_timeout_set;
+	fc_lifecycle life;
+	uint64_t seed; /* of ages' jitter; 0: by address and time */
 	bool serial;
 	bool on_signals;
 	bool lent; /* the loop is the program's */
@@ -192,6 +209,10 @@ typedef struct fc_server_conn {
 	fc_list held; /* those whose handlers wait until the peer takes more of what was answered */
 	fc_metadata_memo memo;
 	fc_peer peer;
+	fc_timer life;     /* lifecycle.c; runs if idle or age is limited */
+	bool idles;        /* idle is */
+	uint64_t quiet_at; /* its last call ended; FC_NEVER: it has had one since the last flush */
+	uint64_t old_at, cut_at;
 
 	/* any thread; in bytes */
 	atomic_size_t backlog; /* answers that lie in the engine, as the loop's owner saw it last */
@@ -213,8 +234,9 @@ typedef struct fc_server_call {
 	fc_work work; /* the handler; its task then sends the completion */
 	ProtobufCMessage *request;
 	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
-	bool half_closed;
-	bool counted; /* among the calls of server and service: its request is whole */
+	bool half_closed; /* its handler may run: the request is whole, or many messages may come */
+	bool counted;     /* likewise: among the calls of server and service */
+	struct fc_server_stream *streaming; /* stream.c; only of a call that has a flow */
 
 	/* the handler, then the loop's owner */
 	farcall_code code; /* what it returned */
@@ -281,6 +303,17 @@ void *fc_ticket_new(farcall_call *call); /* any thread, as the next; NULL: no me
 /* Uses it up, by cancelling or else by the closure. GOOD: *call is the taker's to complete. */
 fc_ticket_use fc_ticket_take(void *ticket, bool cancelled, farcall_call **call);
 
+/* lifecycle.c: how long connections live */
+void fc_lifecycle_init(fc_lifecycle *life);
+void fc_lifecycle_configure(const farcall_server *server, fc_engine_config *config);
+unsigned fc_lifecycle_peer_timeout(const farcall_server *server);
+bool fc_lifecycle_begin(fc_server_conn *conn); /* false: no memory */
+void fc_lifecycle_end(fc_server_conn *conn);
+void fc_lifecycle_note_quiet(fc_server_conn *conn); /* at a flush */
+
+/* For tests: the same ages each time. Before start. */
+void fc_server_seed(farcall_server *server, uint64_t seed);
+
 /* endpoint.c */
 extern farcall_endpoint fc_nil_endpoint;
 farcall_code fc_endpoints_check(farcall_server *server, fc_error *error);
@@ -301,6 +334,8 @@ void fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head);
 void fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size);
 void fc_dispatch_half_close(void *owner, fc_stream *stream);
 void fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort);
+void fc_dispatch_sent(void *owner, fc_stream *stream);
+void fc_dispatch_start(fc_server_call *call); /* the handler, in this turn */
 void fc_dispatch_arm(fc_task *task);
 void fc_dispatch_resume(fc_conn *conn); /* it has written: goes on with what is held */
 
@@ -318,13 +353,35 @@ void fc_reply_failure(
 /* Ends the call on the wire, with nothing that its handler has set: that may run. */
 void fc_reply_end(fc_server_call *call, farcall_code code, const char *text);
 
-/* The wire has ended the call. It is cancelled; one that has reached its handler, or waits for it,
- * goes on without a stream, another is finished. */
-void fc_reply_lost(fc_server_call *call);
+/* The wire has ended the call, and what its handler waits for fails with `code`. It is cancelled;
+ * one that has reached its handler, or waits for it, goes on without a stream, another is finished.
+ */
+void fc_reply_lost(fc_server_call *call, farcall_code code);
 void fc_reply_finish(fc_server_call *call); /* the library's own reference goes */
+
+/* The response's head, with what the handler has added to it. What the peer would not take has been
+ * refused, and the call with it, when it answers TOO_LARGE. */
+fc_send fc_reply_head(fc_server_call *call);
+
+/* Any thread: runs the task with the owner of the call's loop. false: that has stopped. */
+bool fc_reply_post(fc_server_call *call, fc_task *task);
 extern const fc_call_ops fc_server_call_ops;
 void fc_server_calls_free(fc_server_loop *at);
 fc_server_call *fc_server_call_new(fc_server_conn *conn, const fc_route *route);
+
+/* stream.c: calls with a flow; of the loop's owner, but for the last two */
+bool fc_served_begin(fc_server_call *call);       /* gives it one; false: no memory */
+bool fc_served_takes(const fc_server_call *call); /* many messages from its client */
+void fc_served_message(fc_server_call *call, const uint8_t *bytes, size_t size);
+void fc_served_sent(fc_server_call *call);
+
+/* The program has ended the call: what it has sent goes out, then the outcome; the call is finished
+ * and perhaps gone. */
+void fc_served_end(fc_server_call *call, farcall_code code);
+void fc_served_lost(fc_server_call *call, farcall_code code);
+bool fc_served_ended(const fc_server_call *call); /* it is being finished already */
+void fc_served_cancel(fc_server_call *call);      /* the program asks for it */
+void fc_served_free(fc_server_call *call);
 
 /* publish.c */
 farcall_code fc_publish_all(farcall_server *server, fc_error *error);

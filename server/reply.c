@@ -118,6 +118,8 @@ destroy(farcall_call *base)
 
 	if (call->packed != NULL)
 		fc_pool_put(conn->home->config.pool, call->packed);
+	if (FARCALL_UNLIKELY(base->flow != NULL))
+		fc_served_free(call);
 	fc_shared_metadata_drop(call->shared);
 	fc_call_fini(base);
 	give_free(conn->home, call);
@@ -151,13 +153,17 @@ fc_reply_finish(fc_server_call *call)
 }
 
 void
-fc_reply_lost(fc_server_call *call)
+fc_reply_lost(fc_server_call *call, farcall_code code)
 {
 	bool in_handler = call->half_closed && fc_list_empty(&call->in_held);
 
 	detach(call);
 	fc_list_remove(&call->in_held);
 	fc_call_mark_cancelled(&call->call);
+	if (FARCALL_UNLIKELY(call->call.flow != NULL)) {
+		fc_served_lost(call, code);
+		in_handler = in_handler && !fc_served_ended(call);
+	}
 	if (!in_handler)
 		fc_reply_finish(call);
 }
@@ -209,7 +215,8 @@ fc_reply_end(fc_server_call *call, farcall_code code, const char *text)
 		fc_server_send_tail(conn, call->stream, &tail);
 		fc_conn_touch(conn);
 	}
-	fc_reply_lost(call);
+	fc_reply_lost(call,
+	    code == FARCALL_DEADLINE_EXCEEDED ? FARCALL_DEADLINE_EXCEEDED : FARCALL_CANCELLED);
 }
 
 static fc_send
@@ -246,7 +253,34 @@ fc_reply_failure(fc_server_call *call, farcall_code code, farcall_cause cause, c
 		send_failure(call, code, text);
 		fc_conn_touch(&call->conn->conn);
 	}
-	fc_reply_lost(call);
+	fc_reply_lost(call, code);
+}
+
+fc_send
+fc_reply_head(fc_server_call *call)
+{
+	fc_conn *conn = &call->conn->conn;
+	fc_send sent =
+	    conn->ops->send_head(conn->engine, call->stream, call->call.head.n, call->call.head.at);
+
+	if (sent == FC_SEND_TOO_LARGE)
+		refuse(conn, call->stream, "response metadata");
+	return sent;
+}
+
+/* The end of a stream, whose messages have gone before. Even without any it has a head: trailers
+ * alone are for failures. */
+static void
+send_end(fc_server_call *call)
+{
+	const fc_tail tail = {
+	    .code = FARCALL_OK, .n_metadata = call->call.tail.n, .metadata = call->call.tail.at};
+	fc_send head = fc_reply_head(call);
+
+	if (head == FC_SEND_NO_MEMORY)
+		send_failure(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for the reply");
+	else if (head != FC_SEND_TOO_LARGE)
+		fc_server_send_tail(&call->conn->conn, call->stream, &tail);
 }
 
 #define TOO_DEEP "the reply is nested deeper than %d"
@@ -263,6 +297,9 @@ send_success(fc_server_call *call)
 
 	if (call->packed != NULL) {
 		fc_payload_of_bytes(&payload, &call->packed_text);
+	} else if (FARCALL_UNLIKELY(call->reply == NULL)) {
+		send_end(call);
+		return;
 	} else if (!fc_payload_of_message(&payload, call->reply)) {
 		snprintf(text, sizeof text, TOO_DEEP, FC_MARSHAL_DEPTH);
 		send_failure(call, FARCALL_INTERNAL, text);
@@ -331,23 +368,29 @@ pack(fc_server_call *call, const ProtobufCMessage *reply)
 	return FARCALL_OK;
 }
 
-/* The owner of the connection's loop sends it; if that has stopped, nobody does. */
-static void
-hand_over(fc_server_call *call)
+bool
+fc_reply_post(fc_server_call *call, fc_task *task)
 {
 	fc_server_loop *at = call->conn->home;
 	bool closed;
 
 	if (fc_loop_inside(at->loop)) {
-		fc_loop_ready(at->loop, &call->work.task);
-		return;
+		fc_loop_ready(at->loop, task);
+		return true;
 	}
 	fc_lock(&at->lock);
 	closed = at->closed;
 	if (!closed)
-		fc_loop_post(at->loop, &call->work.task);
+		fc_loop_post(at->loop, task);
 	fc_unlock(&at->lock);
-	if (closed)
+	return !closed;
+}
+
+/* The owner of the connection's loop sends it; if that has stopped, nobody does. */
+static void
+hand_over(fc_server_call *call)
+{
+	if (!fc_reply_post(call, &call->work.task))
 		fc_call_drop(&call->call);
 }
 
@@ -357,7 +400,9 @@ complete(fc_server_call *call, const ProtobufCMessage *reply, farcall_code code)
 	if ((atomic_fetch_or(&call->phase, FC_PHASE_TAKEN) & FC_PHASE_TAKEN) != 0)
 		return fc_call_misuse(&call->call, "a second completion, ignored");
 	if (code == FARCALL_OK || code == FARCALL_END)
-		code = call->call.doomed ? call->call.code : pack(call, reply);
+		code = call->call.doomed ? call->call.code
+		    : reply != NULL      ? pack(call, reply)
+		                         : FARCALL_OK;
 	call->result = code;
 	if ((atomic_fetch_or(&call->phase, FC_PHASE_COMPLETED) & FC_PHASE_RETURNED) != 0)
 		hand_over(call);
@@ -370,7 +415,7 @@ in_hand(farcall_call *base)
 {
 	fc_server_call *call = (fc_server_call *)base;
 
-	if (base != NULL && base->ops->server && call->reply != NULL)
+	if (base != NULL && base->ops->server && (call->reply != NULL || base->flow != NULL))
 		return fc_server_forked(call->conn->home->server, "complete") ? NULL : call;
 	fc_call_misuse(base, "complete: not a call that a handler was given");
 	return NULL;
@@ -396,6 +441,9 @@ farcall_call_send_reply(farcall_call *base, const ProtobufCMessage *reply)
 
 	if (call == NULL)
 		return FARCALL_FAILED_PRECONDITION;
+	if (call->reply == NULL)
+		return fc_call_misuse(
+		    base, "send reply: a stream's replies are sent by farcall_call_send()");
 	if (reply == NULL)
 		return fc_call_misuse(base, "send reply: NULL");
 	return complete(call, reply, FARCALL_OK);
@@ -422,6 +470,14 @@ farcall_call_fail(farcall_call *call, farcall_code code, const char *format, ...
 }
 
 /* ---- what a server's call is ---- */
+
+static void
+cancel(farcall_call *call)
+{
+	fc_call_mark_cancelled(call);
+	if (call->flow != NULL)
+		fc_served_cancel((fc_server_call *)call);
+}
 
 static void
 let_go(farcall_call *call)
@@ -451,7 +507,7 @@ peer_ids(const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid)
 
 const fc_call_ops fc_server_call_ops = {
     .server = true,
-    .cancel = fc_call_mark_cancelled,
+    .cancel = cancel,
     .let_go = let_go,
     .destroy = destroy,
     .peer = peer,

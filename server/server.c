@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define TURNS_AFTER_STOP 100 /* others on a lent loop may never be done */
+
 static farcall_server nil_server = {
     .nil = true,
     .error = {FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY, "server: out of memory"},
@@ -124,8 +126,10 @@ farcall_server_set_peer_timeout_ms(farcall_server *server, uint64_t ms)
 	if (value != 0)
 		set_size(server, &value, "peer time-out", value, FC_SERVER_PEER_TIMEOUT_LEAST_MS,
 		    FC_SERVER_PEER_TIMEOUT_MOST_MS);
-	if (server->error.code == FARCALL_OK)
-		server->peer_timeout_ms = (unsigned)value;
+	if (server->error.code != FARCALL_OK)
+		return;
+	server->peer_timeout_ms = (unsigned)value;
+	server->peer_timeout_set = true;
 }
 
 void
@@ -222,6 +226,7 @@ farcall_server_new(void)
 	server->handler_threads = FC_CREW_THREADS;
 	server->n_loops = 1;
 	server->peer_timeout_ms = FC_SERVER_PEER_TIMEOUT_MS;
+	fc_lifecycle_init(&server->life);
 	fc_list_init(&server->services);
 	fc_list_init(&server->endpoints);
 	fc_list_init(&server->registries);
@@ -277,9 +282,13 @@ fc_server_drop(farcall_server *server)
 static void
 step_until_stopped(farcall_server *server)
 {
+	int turns = 0;
+
 	while (atomic_load(&server->state) != FC_SERVER_STOPPED)
 		fc_loop_turn(server->loop, FC_NEVER);
-	fc_loop_turn(server->loop, 0); /* what was posted before the door closed */
+	do /* what was posted before the door closed, or left ready */
+		fc_loop_turn(server->loop, 0);
+	while (++turns < TURNS_AFTER_STOP && fc_loop_has_work(server->loop));
 }
 
 /* The first loop stops last; then the other loops' handlers are waited for, too. */

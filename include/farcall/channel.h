@@ -37,8 +37,27 @@ FARCALL_API void farcall_channel_set_max_metadata(farcall_channel *channel, size
 
 /* TCP: a server that does not acknowledge what was sent for so long is dead: its connection ends,
  * and calls that it may have seen fail with UNAVAILABLE. Values as for
- * farcall_server_set_peer_timeout_ms(). */
+ * farcall_server_set_peer_timeout_ms(). Default: the keepalive time-out where keepalive is on (gRFC
+ * A18), else 20,000. */
 FARCALL_API void farcall_channel_set_peer_timeout_ms(farcall_channel *channel, uint64_t ms);
+
+/* Keepalive (gRFC A8): while calls are under way, a server that has sent no byte for so long is
+ * sent a PING. Milliseconds, default 0: never; 10,000 to 2,147,483,647. (gRPC raises less than 10 s
+ * to 10 s; here it is INVALID_ARGUMENT.) Servers allow one in 5 minutes unless they are told
+ * otherwise: one that says "too_many_pings" costs the connection, a line in the log, and doubles
+ * the time for the next ones. */
+FARCALL_API void farcall_channel_set_keepalive_ms(farcall_channel *channel, uint64_t ms);
+
+/* A server that sends no byte for so long after the PING is dead: its calls fail with UNAVAILABLE,
+ * cause TIMED_OUT, and the next one makes a new connection. Milliseconds, default 20,000; 1,000 to
+ * 86,400,000. */
+FARCALL_API void farcall_channel_set_keepalive_timeout_ms(farcall_channel *channel, uint64_t ms);
+
+/* true: also while there are no calls, so that the connection stays known to what stands between,
+ * and a dead server is found before it is needed. The channel then has its thread from the first
+ * call on, unless a loop was lent. Most servers do not allow it unless told to: see
+ * farcall_server_set_pings_without_calls(). Default false. */
+FARCALL_API void farcall_channel_set_keepalive_without_calls(farcall_channel *channel, bool on);
 
 /* A blocking call polls this long before it sleeps. Microseconds, default 0, at most 10,000. */
 FARCALL_API void farcall_channel_set_spin_us(farcall_channel *channel, unsigned us);

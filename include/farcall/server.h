@@ -41,10 +41,42 @@ FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t b
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
 /* TCP: a peer that does not acknowledge what was sent for so long is dead: its connection ends and
- * its calls are cancelled. Milliseconds, default 20,000, as gRPC's keepalive; 1,000 to 86,400,000,
- * in whole seconds on macOS and Windows; 0: the system's own rule, usually some 15 minutes. Linux,
- * macOS and Windows; elsewhere always the system's rule. */
+ * its calls are cancelled. Milliseconds; 1,000 to 86,400,000, in whole seconds on macOS and
+ * Windows; 0: the system's own rule, usually some 15 minutes. Default: the keepalive time-out where
+ * keepalive is on, as gRFC A18 has it, else 20,000. Linux, macOS and Windows; elsewhere always the
+ * system's rule. */
 FARCALL_API void farcall_server_set_peer_timeout_ms(farcall_server *server, uint64_t ms);
+
+/* Keepalive (gRFC A8): a client that has sent no byte for so long is sent a PING, with calls or
+ * without. Milliseconds, default 7,200,000 (two hours); 1,000 to 2,147,483,647; 0: never. */
+FARCALL_API void farcall_server_set_keepalive_ms(farcall_server *server, uint64_t ms);
+
+/* A client that sends no byte for so long after the PING is dead: its connection ends and its calls
+ * are cancelled. Milliseconds, default 20,000; 1,000 to 86,400,000. */
+FARCALL_API void farcall_server_set_keepalive_timeout_ms(farcall_server *server, uint64_t ms);
+
+/* The least time between PINGs of a client (gRFC A8), counted anew whenever it is sent a head, a
+ * message or a status. The third one that is too early ends its connection: GOAWAY
+ * ENHANCE_YOUR_CALM, "too_many_pings". Milliseconds, default 300,000 (five minutes); 1 to
+ * 2,147,483,647; 0: any, within what docs/limits.md says of PING frames. */
+FARCALL_API void farcall_server_set_ping_interval_ms(farcall_server *server, uint64_t ms);
+
+/* true: the same interval also while the client has no call. Default false: two hours then. */
+FARCALL_API void farcall_server_set_pings_without_calls(farcall_server *server, bool permit);
+
+/* A connection that has had no call for so long, from its last call's end or its beginning, is
+ * ended (gRFC A9): gently, as by farcall_server_stop(), and its client makes a new one when it
+ * needs it. Milliseconds, default 0: never; 1,000 to 2,147,483,647. */
+FARCALL_API void farcall_server_set_max_connection_idle_ms(farcall_server *server, uint64_t ms);
+
+/* A connection takes no more calls when it is so old, give or take a tenth by chance; those under
+ * way go on, and the client goes on with a new one (gRFC A9): so that clients spread anew over
+ * servers that have been added. Milliseconds, default 0: never; 1,000 to 2,147,483,647. */
+FARCALL_API void farcall_server_set_max_connection_age_ms(farcall_server *server, uint64_t ms);
+
+/* How long calls may go on after that; then they are cancelled, and the connection ends.
+ * Milliseconds, default 0: as long as they take; 1 to 2,147,483,647. */
+FARCALL_API void farcall_server_set_max_connection_grace_ms(farcall_server *server, uint64_t ms);
 
 /* Threads of each loop of the server at a time, the loop's own included, so that handlers that
  * block do not hold it up: started when needed, two as soon as it listens. When all are taken, up

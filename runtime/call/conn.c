@@ -391,10 +391,10 @@ fc_conn_ready(fc_conn *conn)
 }
 
 void
-fc_conn_drain(fc_conn *conn)
+fc_conn_drain(fc_conn *conn, const char *why)
 {
 	if (conn->state == FC_CONN_OPEN)
-		conn->ops->drain(conn->engine, fc_loop_now(conn->loop));
+		conn->ops->drain(conn->engine, fc_loop_now(conn->loop), why);
 	else
 		begin_close(conn, NULL);
 	fc_conn_touch(conn);

@@ -95,8 +95,9 @@ void fc_conn_write_now(fc_conn *conn);
 void fc_conn_dead(void *conn, const fc_error *why);
 void fc_conn_drained(void *conn);
 
-/* No new calls; those under way go on; then it closes by itself. */
-void fc_conn_drain(fc_conn *conn);
+/* No new calls; those under way go on; then it closes by itself. A server tells its client `why`,
+ * which outlives the connection. */
+void fc_conn_drain(fc_conn *conn, const char *why);
 
 /* Ends it now: GOAWAY with this reason, flush for a second at most, close. on_closed follows. Also
  * hurries one that closes already. The streams have no events any more: their owner ends its calls

@@ -78,6 +78,9 @@ fc_flow_new(
 	}
 	flow->call = call;
 	flow->ops = ops;
+	atomic_init(&flow->has_receiver, false);
+	atomic_init(&flow->has_sender, false);
+	atomic_init(&flow->dropped, false);
 	flow->credit = credit;
 	flow->replay = FC_FLOW_REPLAY;
 	flow->most_sent = INT32_MAX;
@@ -220,7 +223,7 @@ fc_flow_shut(fc_flow *flow, farcall_code code, bool drop)
 	if (!flow->over) {
 		flow->over = true;
 		flow->code = code;
-		flow->dropped = drop;
+		atomic_store_explicit(&flow->dropped, drop, memory_order_release);
 		if (drop)
 			fc_buf_fini(&flow->queue);
 		fc_buf_fini(&flow->unsent);

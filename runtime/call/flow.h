@@ -64,7 +64,7 @@ typedef struct fc_then {
 	void *data;
 } fc_then;
 
-/* BLOCKS: a thread is inside a blocking step. READY: only its callback is to come. */
+/* BLOCKS: a thread sleeps in a blocking step. READY: only its callback is to come. */
 enum fc_step_state { FC_STEP_NONE, FC_STEP_BLOCKS, FC_STEP_WAITS, FC_STEP_READY };
 
 typedef struct fc_step {
@@ -101,6 +101,10 @@ struct fc_flow {
 	size_t arrived;                /* messages, in all */
 	const ProtobufCMessage *reply; /* client stream: to be set before the flow is shut */
 
+	/* any thread */
+	atomic_bool has_receiver, has_sender; /* the places are taken, until the step has ended */
+	atomic_bool dropped;                  /* over, with what had arrived; set under `lock` */
+
 	/* under `lock` */
 	fc_mutex lock;
 	fc_cond readable, writable;
@@ -116,7 +120,6 @@ struct fc_flow {
 	bool starved;     /* there was no memory to queue a message: the call is to fail */
 	bool out_end;     /* the program sends no more */
 	bool over;        /* the call has ended for the wire: `code` stands */
-	bool dropped;     /* with what had arrived */
 	farcall_code code;
 	fc_step recv, send;
 };

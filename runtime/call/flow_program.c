@@ -12,6 +12,46 @@
 
 #define CALLS_A_TURN 64
 
+/* ---- places ---- */
+
+/* The program takes the place of the sender or the receiver; false: it is taken. */
+static bool
+enter(atomic_bool *place)
+{
+	return !atomic_exchange_explicit(place, true, memory_order_acquire);
+}
+
+static void
+leave(atomic_bool *place)
+{
+	atomic_store_explicit(place, false, memory_order_release);
+}
+
+static farcall_code
+misuse(const fc_flow *flow, const char *what)
+{
+	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", flow->call->method->path, what);
+	return FARCALL_FAILED_PRECONDITION;
+}
+
+/* Locked, but for the wait: until `is_there`. */
+static void
+await(fc_flow *flow, fc_step *step, bool (*is_there)(const fc_flow *flow), fc_cond *cond)
+{
+	while (!is_there(flow)) {
+		bool turned;
+
+		fc_unlock(&flow->lock);
+		turned = flow->ops->turn(flow->call);
+		fc_lock(&flow->lock);
+		if (turned || is_there(flow))
+			continue;
+		step->state = FC_STEP_BLOCKS;
+		fc_cond_wait(cond, &flow->lock);
+		step->state = FC_STEP_NONE;
+	}
+}
+
 /* ---- sending ---- */
 
 /* Packs into the draft, which must be empty. */
@@ -59,60 +99,66 @@ fc_flow_put(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	    : fc_fail(error, code, FARCALL_CAUSE_OUT_OF_MEMORY, "no memory for a message");
 }
 
-/* The program takes the sender's place; not OK: it is taken, or nothing may be sent any more. */
-static farcall_code
-begin_send(fc_flow *flow, enum fc_step_state state)
-{
-	const char *why = NULL;
-
-	fc_lock(&flow->lock);
-	if (flow->send.state != FC_STEP_NONE)
-		why = "a message is sent while another one is being sent";
-	else if (flow->out_end)
-		why = "a message is sent after the last one";
-	else
-		flow->send.state = state;
-	fc_unlock(&flow->lock);
-	if (why == NULL)
-		return FARCALL_OK;
-	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", flow->call->method->path, why);
-	return FARCALL_FAILED_PRECONDITION;
-}
-
-static farcall_code
-refuse(fc_flow *flow, const fc_error *error)
-{
-	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", flow->call->method->path, error->text);
-	return error->code;
-}
-
-/* Locked, but for the wait: until `is_there`. */
-static void
-await(fc_flow *flow, bool (*is_there)(const fc_flow *flow), fc_cond *cond)
-{
-	while (!is_there(flow)) {
-		bool turned;
-
-		fc_unlock(&flow->lock);
-		turned = flow->ops->turn(flow->call);
-		fc_lock(&flow->lock);
-		if (!turned && !is_there(flow))
-			fc_cond_wait(cond, &flow->lock);
-	}
-}
-
 static bool
 may_write(const fc_flow *flow)
 {
 	return flow->over || fc_flow_has_room(flow);
 }
 
-static farcall_code
-end_send(fc_flow *flow, farcall_code code)
+static bool
+sends_no_more(fc_flow *flow)
 {
+	bool ended;
+
 	fc_lock(&flow->lock);
-	flow->send.state = FC_STEP_NONE;
+	ended = flow->out_end;
 	fc_unlock(&flow->lock);
+	return ended;
+}
+
+static const char two_send[] = "a message is sent while another one is being sent";
+static const char after_last[] = "a message is sent after the last one";
+
+/* The sender. Packs into the draft; what cannot be sent ends the call. */
+static farcall_code
+prepare(fc_flow *flow, const ProtobufCMessage *message)
+{
+	farcall_code code;
+	fc_error error;
+
+	fc_error_clear(&error);
+	code = pack(flow, message, &error);
+	fc_arena_reset(&flow->call->out);
+	if (code == FARCALL_OK)
+		return code;
+	if (sends_no_more(flow))
+		return misuse(flow, after_last);
+	flow->ops->fail(flow->call, &error);
+	return code;
+}
+
+/* The sender: the draft, when there is room for it. */
+static farcall_code
+send_draft(fc_flow *flow)
+{
+	bool wake = false, starved = false, ended;
+	farcall_code code = FARCALL_OK;
+
+	fc_lock(&flow->lock);
+	ended = flow->out_end;
+	if (!ended) {
+		await(flow, &flow->send, may_write, &flow->writable);
+		code = fc_flow_enqueue(flow);
+		starved = flow->starved;
+		wake = code == FARCALL_OK && fc_flow_post(flow);
+	}
+	fc_unlock(&flow->lock);
+	if (ended)
+		return misuse(flow, after_last);
+	if (wake)
+		flow->ops->wake(flow->call);
+	if (starved)
+		fc_flow_starve(flow);
 	return code;
 }
 
@@ -121,50 +167,25 @@ fc_flow_send(fc_flow *flow, const ProtobufCMessage *message)
 {
 	farcall_code code;
 	fc_error error;
-	bool wake, starved;
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return refuse(flow, &error);
-	code = begin_send(flow, FC_STEP_BLOCKS);
-	if (code != FARCALL_OK)
-		return code;
-	code = pack(flow, message, &error);
-	fc_arena_reset(&flow->call->out);
-	if (code != FARCALL_OK) {
-		flow->ops->fail(flow->call, &error);
-		return end_send(flow, code);
-	}
-	fc_lock(&flow->lock);
-	await(flow, may_write, &flow->writable);
-	code = fc_flow_enqueue(flow);
-	flow->send.state = FC_STEP_NONE;
-	starved = flow->starved;
-	wake = code == FARCALL_OK && fc_flow_post(flow);
-	fc_unlock(&flow->lock);
-	if (wake)
-		flow->ops->wake(flow->call);
-	if (starved)
-		fc_flow_starve(flow);
+		return misuse(flow, error.text);
+	if (!enter(&flow->has_sender))
+		return misuse(flow, two_send);
+	code = prepare(flow, message);
+	if (code == FARCALL_OK)
+		code = send_draft(flow);
+	leave(&flow->has_sender);
 	return code;
 }
 
-void
-fc_flow_send_async(fc_flow *flow, const ProtobufCMessage *message, const fc_then *then)
+/* The sender: its step is ready, with this, or with what comes of the draft. */
+static void
+send_later(fc_flow *flow, farcall_code code, const fc_then *then)
 {
-	farcall_code code = begin_send(flow, FC_STEP_BLOCKS);
-	fc_error error;
 	bool wake, starved;
 
-	if (code != FARCALL_OK) {
-		fc_then_call(then, flow->call, code, NULL);
-		return;
-	}
-	fc_error_clear(&error);
-	code = pack(flow, message, &error);
-	fc_arena_reset(&flow->call->out);
-	if (code != FARCALL_OK)
-		flow->ops->fail(flow->call, &error);
 	fc_lock(&flow->lock);
 	flow->send.then = *then;
 	flow->send.code = code;
@@ -183,6 +204,19 @@ fc_flow_send_async(fc_flow *flow, const ProtobufCMessage *message, const fc_then
 }
 
 void
+fc_flow_send_async(fc_flow *flow, const ProtobufCMessage *message, const fc_then *then)
+{
+	if (!enter(&flow->has_sender)) {
+		fc_then_call(then, flow->call, misuse(flow, two_send), NULL);
+	} else if (sends_no_more(flow)) {
+		leave(&flow->has_sender);
+		fc_then_call(then, flow->call, misuse(flow, after_last), NULL);
+	} else {
+		send_later(flow, prepare(flow, message), then);
+	}
+}
+
+void
 fc_flow_finish_sending(fc_flow *flow)
 {
 	bool wake;
@@ -197,24 +231,7 @@ fc_flow_finish_sending(fc_flow *flow)
 
 /* ---- receiving ---- */
 
-/* The program takes the receiver's place, for a message or the end. */
-static farcall_code
-begin_recv(fc_flow *flow, enum fc_step_state state, bool finish)
-{
-	bool taken;
-
-	fc_lock(&flow->lock);
-	taken = flow->recv.state != FC_STEP_NONE;
-	if (!taken) {
-		flow->recv.state = state;
-		flow->recv.finish = finish;
-	}
-	fc_unlock(&flow->lock);
-	if (!taken)
-		return FARCALL_OK;
-	fc_log(FARCALL_LOG_ERROR, "%s: misuse: two receive at once", flow->call->method->path);
-	return FARCALL_FAILED_PRECONDITION;
-}
+static const char two_receive[] = "two receive at once";
 
 /* Locked, the receiver. What it has taken is to be told to the owner. */
 static void
@@ -249,20 +266,31 @@ may_read(const fc_flow *flow)
 }
 
 static bool
+is_dropped(const fc_flow *flow)
+{
+	return atomic_load_explicit(&flow->dropped, memory_order_acquire);
+}
+
+static bool
 is_over(const fc_flow *flow)
 {
 	return flow->over;
 }
 
-/* Locked, the receiver. false: there is none; *code says why. */
+/* The receiver. false: there is none; *code says why. One that it has of the queue costs no lock.
+ */
 static bool
 next_message(fc_flow *flow, farcall_code *code)
 {
-	if (flow->dropped)
+	if (fc_buf_size(&flow->reading) != 0 && !is_dropped(flow))
+		return true;
+	fc_lock(&flow->lock);
+	if (is_dropped(flow))
 		fc_buf_fini(&flow->reading);
 	if (fc_buf_size(&flow->reading) == 0)
 		fc_flow_move(&flow->reading, &flow->queue);
 	*code = flow->over && flow->code != FARCALL_OK ? flow->code : FARCALL_END;
+	fc_unlock(&flow->lock);
 	return fc_buf_size(&flow->reading) != 0;
 }
 
@@ -310,12 +338,8 @@ take(fc_flow *flow, const ProtobufCMessage **message)
 {
 	farcall_code code;
 	fc_error error;
-	bool there;
 
-	fc_lock(&flow->lock);
-	there = next_message(flow, &code);
-	fc_unlock(&flow->lock);
-	if (!there)
+	if (!next_message(flow, &code))
 		return code;
 	fc_error_clear(&error);
 	if (unpack(flow, message, &error) != FARCALL_OK) {
@@ -327,6 +351,25 @@ take(fc_flow *flow, const ProtobufCMessage **message)
 	return FARCALL_OK;
 }
 
+/* The receiver: until there is a message, or an end. */
+static void
+await_message(fc_flow *flow)
+{
+	bool there;
+
+	if (fc_buf_size(&flow->reading) != 0)
+		return;
+	fc_lock(&flow->lock);
+	there = may_read(flow);
+	fc_unlock(&flow->lock);
+	if (there)
+		return;
+	tell_consumed(flow);
+	fc_lock(&flow->lock);
+	await(flow, &flow->recv, may_read, &flow->readable);
+	fc_unlock(&flow->lock);
+}
+
 farcall_code
 fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 {
@@ -336,24 +379,14 @@ fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return refuse(flow, &error);
-	code = begin_recv(flow, FC_STEP_BLOCKS, false);
-	if (code != FARCALL_OK)
-		return code;
-	fc_lock(&flow->lock);
-	if (!may_read(flow)) {
-		fc_unlock(&flow->lock);
-		tell_consumed(flow);
-		fc_lock(&flow->lock);
-		await(flow, may_read, &flow->readable);
-	}
-	fc_unlock(&flow->lock);
+		return misuse(flow, error.text);
+	if (!enter(&flow->has_receiver))
+		return misuse(flow, two_receive);
+	await_message(flow);
 	code = take(flow, &received);
 	if (code == FARCALL_OK && message != NULL)
 		*message = received;
-	fc_lock(&flow->lock);
-	flow->recv.state = FC_STEP_NONE;
-	fc_unlock(&flow->lock);
+	leave(&flow->has_receiver);
 	return code;
 }
 
@@ -392,16 +425,15 @@ fc_flow_finish(fc_flow *flow)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return refuse(flow, &error);
-	code = begin_recv(flow, FC_STEP_BLOCKS, true);
-	if (code != FARCALL_OK)
-		return code;
+		return misuse(flow, error.text);
+	if (!enter(&flow->has_receiver))
+		return misuse(flow, two_receive);
 	discard(flow);
 	fc_lock(&flow->lock);
-	await(flow, is_over, &flow->readable);
+	await(flow, &flow->recv, is_over, &flow->readable);
 	code = flow->code;
-	flow->recv.state = FC_STEP_NONE;
 	fc_unlock(&flow->lock);
+	leave(&flow->has_receiver);
 	return code;
 }
 
@@ -417,14 +449,16 @@ fc_then_call(
 		then->done(call, code, message, then->data);
 }
 
-/* The step waits; if it is due already, the owner is told, unless callbacks run: these look. */
+/* The receiver's step waits; if it is due already, the owner is told, unless callbacks run: these
+ * look. */
 static void
-wait_for(fc_flow *flow, const fc_then *then)
+wait_for(fc_flow *flow, const fc_then *then, bool finish)
 {
 	bool wake;
 
 	fc_lock(&flow->lock);
 	flow->recv.then = *then;
+	flow->recv.finish = finish;
 	flow->recv.state = FC_STEP_WAITS;
 	note_consumed(flow);
 	wake = (fc_flow_is_due(flow) ? !flow->calling : flow->n_taken != 0) && fc_flow_post(flow);
@@ -436,25 +470,33 @@ wait_for(fc_flow *flow, const fc_then *then)
 void
 fc_flow_recv_async(fc_flow *flow, const fc_then *then)
 {
-	farcall_code code = begin_recv(flow, FC_STEP_BLOCKS, false);
-
-	if (code == FARCALL_OK)
-		wait_for(flow, then);
+	if (enter(&flow->has_receiver))
+		wait_for(flow, then, false);
 	else
-		fc_then_call(then, flow->call, code, NULL);
+		fc_then_call(then, flow->call, misuse(flow, two_receive), NULL);
 }
 
 void
 fc_flow_finish_async(fc_flow *flow, const fc_then *then)
 {
-	farcall_code code = begin_recv(flow, FC_STEP_BLOCKS, true);
-
-	if (code != FARCALL_OK) {
-		fc_then_call(then, flow->call, code, NULL);
+	if (!enter(&flow->has_receiver)) {
+		fc_then_call(then, flow->call, misuse(flow, two_receive), NULL);
 		return;
 	}
 	discard(flow);
-	wait_for(flow, then);
+	wait_for(flow, then, true);
+}
+
+/* Locked. Takes the step out, if it is `due`. */
+static fc_step
+take_step(fc_step *step, bool due)
+{
+	fc_step taken = *step;
+
+	taken.state = due ? FC_STEP_READY : FC_STEP_NONE;
+	if (due)
+		step->state = FC_STEP_NONE;
+	return taken;
 }
 
 /* Those that are due now; the places are free again before their callbacks ask for more. */
@@ -466,29 +508,21 @@ call_due(fc_flow *flow)
 	farcall_code code;
 
 	fc_lock(&flow->lock);
-	sent = flow->send;
-	received = flow->recv;
-	if (sent.state == FC_STEP_READY)
-		flow->send.state = FC_STEP_NONE;
-	sent.state = sent.state == FC_STEP_READY ? FC_STEP_READY : FC_STEP_NONE;
-	received.state = FC_STEP_NONE;
-	if (fc_flow_is_due(flow)) {
-		received.state = FC_STEP_READY;
-		flow->recv.state = FC_STEP_BLOCKS;
-	}
+	sent = take_step(&flow->send, flow->send.state == FC_STEP_READY);
+	received = take_step(&flow->recv, fc_flow_is_due(flow));
 	code = flow->code;
 	fc_unlock(&flow->lock);
-	if (sent.state == FC_STEP_READY)
+	if (sent.state == FC_STEP_READY) {
+		leave(&flow->has_sender);
 		fc_then_call(&sent.then, flow->call, sent.code, NULL);
+	}
 	if (received.state != FC_STEP_READY)
 		return sent.state == FC_STEP_READY;
 	if (received.finish)
 		message = code == FARCALL_OK ? flow->reply : NULL;
 	else
 		code = take(flow, &message);
-	fc_lock(&flow->lock);
-	flow->recv.state = FC_STEP_NONE;
-	fc_unlock(&flow->lock);
+	leave(&flow->has_receiver);
 	fc_then_call(&received.then, flow->call, code, message);
 	return true;
 }

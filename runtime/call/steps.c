@@ -47,8 +47,10 @@ sender(farcall_call *call, const ProtobufCMessage *message, farcall_code *code)
 		return NULL;
 	if (message != NULL &&
 	    message->descriptor ==
-	        (call->ops->server ? call->method->reply : call->method->request))
+	        (call->ops->server ? call->method->reply : call->method->request)) {
+		call->head_sent = true; /* a server's head goes with the first message */
 		return flow;
+	}
 	*code = misuse(call,
 	    message == NULL ? "send: the message is NULL"
 	                    : "send: the message is of another type than the method's");

@@ -90,6 +90,13 @@ see_to_monitor(fc_crew *crew)
 	}
 }
 
+/* Between turns. What is ready counts, too: a turn leaves some when it has lasted long enough. */
+static bool
+is_over(const fc_crew *crew)
+{
+	return crew->over(crew->over_data) && crew->out == 0 && !fc_loop_has_work(crew->loop);
+}
+
 /* Drives the loop until it is lost, or all is over: true. Without the lock. */
 static bool
 drive(fc_crew *crew, bool in_turn)
@@ -105,10 +112,10 @@ drive(fc_crew *crew, bool in_turn)
 			atomic_store_explicit(
 			    &crew->own, crew->word | WORD_IDLE, memory_order_release);
 		}
-		over = crew->over(crew->over_data);
-		if (over && crew->settled && crew->out == 0)
+		over = is_over(crew);
+		if (over && crew->settled)
 			return true;
-		crew->settled = over && crew->out == 0; /* one more turn */
+		crew->settled = over; /* one more turn */
 		if (!fc_loop_turn(crew->loop, crew->settled ? 0 : FC_NEVER))
 			return false;
 	}
@@ -165,7 +172,7 @@ serve(fc_crew *crew, fc_hand *hand)
 		if (crew->offer != NULL) {
 			accept_offer(crew, hand);
 		} else if (crew->n_pool > 0 && (watched || fc_crew_alone(crew))) {
-			fc_crew_do_pooled(crew);
+			fc_crew_do_pooled(crew, hand);
 		} else if (!watched) {
 			if (fc_crew_watch(crew, hand))
 				own(crew);

@@ -75,6 +75,9 @@ struct fc_work {
 	 * wait. The item is the caller's again. Never inside fc_crew_ready(). */
 	void (*done)(fc_work *work, bool ran);
 
+	/* run() sets it when it finds nothing to do any more, and so tells nothing of its kind. */
+	bool idle;
+
 	uint64_t took; /* the crew's */
 };
 
@@ -99,8 +102,10 @@ void fc_crew_start(fc_work *work);
 void fc_crew_run(fc_crew *crew, bool (*over)(void *data), void *data);
 
 /* Any thread. Inside a run() that holds a loop up: gives the loop away now, since what follows may
- * block. Elsewhere it does nothing. If nobody took the loop until run() returned, it comes back. */
-void fc_crew_block_begin(void);
+ * block. Elsewhere it does nothing. If nobody took the loop until run() returned, it comes back.
+ * False: all other threads block already, so nobody will take it soon: whoever waits for something
+ * that the loop brings would wait for ever. */
+bool fc_crew_block_begin(void);
 
 /* The calling thread is one of this crew, so inside a run(), a done() or another task. */
 bool fc_crew_inside(const fc_crew *crew);

@@ -30,6 +30,7 @@ typedef struct fc_hand {
 	struct fc_hand *outer; /* the thread is inside a run() of this other crew */
 	fc_thread thread;
 	bool used; /* under the lock */
+	bool away; /* the thread's own: inside a run() that has the loop no more, surely */
 } fc_hand;
 
 struct fc_crew {
@@ -96,8 +97,8 @@ void fc_work_by_mail(fc_task *task);
 void fc_work_in_place(fc_work *work); /* run() and done(), unwatched */
 
 /* `hand` is inside a run() with the loop; else nothing happens. `debug`: waits until the loop is
- * taken, if there is anybody. */
-void fc_crew_give(fc_crew *crew, fc_hand *hand, bool debug);
+ * taken, if there is anybody. False: there is nobody. */
+bool fc_crew_give(fc_crew *crew, fc_hand *hand, bool debug);
 
 /* watch.c; under the lock */
 bool fc_crew_watch(fc_crew *crew, fc_hand *hand); /* true: has taken the loop, inside a turn */
@@ -108,7 +109,8 @@ bool fc_crew_alone(const fc_crew *crew);
 void fc_crew_pool(fc_crew *crew, fc_work *work);
 void fc_crew_submit(fc_crew *crew);
 void fc_crew_submit_task(fc_task *task);
-void fc_crew_do_pooled(fc_crew *crew); /* under the lock, which it lets go of meanwhile */
+void fc_crew_do_pooled(
+    fc_crew *crew, fc_hand *hand); /* under the lock, which it lets go of meanwhile */
 
 /* learn.c; the owner */
 void fc_learn_blocked(fc_work_kind *kind);

@@ -74,7 +74,6 @@ bool fc_loop_work(fc_loop *loop);
 void fc_loop_enter(fc_loop *loop);
 void fc_loop_leave(fc_loop *loop);
 bool fc_loop_has_mail(const fc_loop *loop);
-bool fc_loop_has_work(const fc_loop *loop); /* a turn begun now has something to do at once */
 
 /* The next timer's time; FC_NEVER if there is none. */
 uint64_t fc_heap_next(const fc_heap *heap);

@@ -63,6 +63,10 @@ farcall_code fc_loop_failure(const fc_loop *loop, fc_error *error);
  * the caller inside a task; it must not touch the loop any more. */
 bool fc_loop_turn(fc_loop *loop, uint64_t wait_ns);
 
+/* Between turns: one begun now has something to do at once. A turn that has lasted long leaves
+ * what else is ready to the next. */
+bool fc_loop_has_work(const fc_loop *loop);
+
 /* The calling thread is inside a turn of this loop: it may touch the loop, and what it calls may
  * not block. Neither holds inside a handler that a crew watches (crew.h): false there. */
 bool fc_loop_inside(const fc_loop *loop);

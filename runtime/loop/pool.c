@@ -59,7 +59,7 @@ fc_crew_submit_task(fc_task *task)
 }
 
 void
-fc_crew_do_pooled(fc_crew *crew)
+fc_crew_do_pooled(fc_crew *crew, fc_hand *hand)
 {
 	fc_link *link = fc_queue_pop(&crew->pool);
 	fc_work *work = FC_CONTAINER(FC_CONTAINER(link, fc_task, link), fc_work, task);
@@ -68,8 +68,11 @@ fc_crew_do_pooled(fc_crew *crew)
 	crew->n_pool--;
 	fc_unlock(&crew->lock);
 	atomic_fetch_sub_explicit(&crew->waiting, 1, memory_order_relaxed);
+	work->idle = false;
 	start = uv_hrtime();
+	hand->away = true;
 	work->run(work);
+	hand->away = false;
 	work->took = uv_hrtime() - start;
 	work->task.run = fc_work_by_mail;
 	fc_loop_post(crew->loop, &work->task);

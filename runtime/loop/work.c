@@ -44,6 +44,8 @@ come_back(fc_crew *crew, fc_work *work)
 	fc_hand *hand = fc_hand_self();
 	bool back;
 
+	if (hand != NULL)
+		hand->away = false;
 	fc_lock(&crew->lock);
 	back = hand != NULL && crew->offer == hand;
 	if (back) {
@@ -55,6 +57,7 @@ come_back(fc_crew *crew, fc_work *work)
 	fc_unlock(&crew->lock);
 	if (back)
 		return true;
+	work->idle = false;
 	work->took = FC_NEVER;
 	work->task.run = fc_work_by_mail;
 	fc_loop_post(crew->loop, &work->task);
@@ -150,7 +153,8 @@ fc_work_by_mail(fc_task *task)
 	fc_work *work = FC_CONTAINER(task, fc_work, task);
 
 	work->kind->crew->out--;
-	fc_learn_pooled(work->kind, work->took);
+	if (!work->idle)
+		fc_learn_pooled(work->kind, work->took);
 	work->done(work, true);
 }
 
@@ -201,14 +205,33 @@ will_be_taken(const fc_crew *crew, const fc_hand *hand)
 	    (crew->n_idle > 0 || crew->n_coming > 0 || atomic_load(&crew->watched));
 }
 
-void
+/* After an attempt to start one is over: it may fail. */
+static bool
+is_let_go(fc_crew *crew, const fc_hand *hand)
+{
+	while (crew->offer == hand && crew->n_idle == 0 && crew->n_growing > 0)
+		fc_cond_wait(&crew->taken, &crew->lock);
+	return crew->offer != hand || will_be_taken(crew, hand);
+}
+
+bool
 fc_crew_give(fc_crew *crew, fc_hand *hand, bool debug)
 {
+	bool gone = true;
 	uint64_t word;
 
 	fc_lock(&crew->lock);
 	word = atomic_load_explicit(&crew->own, memory_order_relaxed);
-	if (hand == NULL || crew->owner != hand || (word & WORD_RUNS) == 0 || crew->n_hands < 2)
+	if (hand != NULL && crew->offer == hand) { /* given before */
+		gone = is_let_go(crew, hand);
+		goto out;
+	}
+	if (hand != NULL && crew->owner != hand)
+		hand->away = true; /* the loop was taken */
+	if (hand == NULL || crew->owner != hand || (word & WORD_RUNS) == 0)
+		goto out;
+	gone = crew->n_hands >= 2;
+	if (!gone)
 		goto out;
 	if (!debug)
 		fc_learn_blocked(crew->work->kind);
@@ -222,15 +245,17 @@ fc_crew_give(fc_crew *crew, fc_hand *hand, bool debug)
 	call_an_owner(crew);
 	while (debug && will_be_taken(crew, hand))
 		fc_cond_wait(&crew->taken, &crew->lock);
+	gone = is_let_go(crew, hand);
+	hand->away = gone;
 out:
 	fc_unlock(&crew->lock);
+	return gone;
 }
 
-void
+bool
 fc_crew_block_begin(void)
 {
 	fc_hand *hand = fc_hand_self();
 
-	if (hand != NULL)
-		fc_crew_give(hand->crew, hand, false);
+	return hand == NULL || hand->away || fc_crew_give(hand->crew, hand, false);
 }

@@ -111,6 +111,10 @@ typedef enum fc_send {
 typedef struct fc_stream {
 	void *user;         /* the owner's; set in on_request, or given to open() */
 	size_t max_message; /* from config; on_request may lower it */
+
+	/* Server; on_request may set it: the client may be silent between two messages, or before
+	 * the first one, for as long as it likes. Else a request that stops is ended. */
+	bool may_pause;
 } fc_stream;
 
 typedef struct fc_engine_events {
@@ -148,6 +152,10 @@ typedef struct fc_engine_events {
 	 * `unseen`, by events of their own; the others go on. */
 	void (*on_goaway)(void *owner, const fc_error *why);
 
+	/* Client: the peer says that our PINGs, every `keepalive_ns`, come too often; on_goaway
+	 * follows, unless it has been. May be NULL. */
+	void (*on_too_many_pings)(void *owner, uint64_t keepalive_ns);
+
 	/* drain() is complete: no stream is left and the peer knows of it. */
 	void (*on_drained)(void *owner);
 
@@ -168,6 +176,16 @@ typedef struct fc_engine_config {
 	const char *authority;        /* client: of every call; lives as long as the engine */
 	const char *user_agent;       /* client */
 	const char *scheme;           /* client: "http" or "https" */
+
+	/* When no byte has come for so long the peer is asked for one; when none has come for the
+	 * time-out after that it is dead (on_dead, TIMED_OUT). 0: never. */
+	uint64_t keepalive_ns, keepalive_timeout_ns;
+	bool keepalive_without_calls;
+
+	/* Server: the time that the peer should leave between its own such questions; 0: any. And
+	 * whether it may ask like that without calls; else it is two hours then. */
+	uint64_t ping_interval_ns;
+	bool pings_without_calls;
 } fc_engine_config;
 
 typedef struct fc_engine_ops {
@@ -246,9 +264,9 @@ typedef struct fc_engine_ops {
 
 	void (*release)(fc_engine *engine, fc_stream *stream);
 
-	/* No new streams; those under way go on. Server: GOAWAY in two steps, one round trip apart.
-	 */
-	void (*drain)(fc_engine *engine, uint64_t now);
+	/* No new streams; those under way go on. Server: GOAWAY in two steps, one round trip apart,
+	 * with `text`, which outlives the engine. */
+	void (*drain)(fc_engine *engine, uint64_t now, const char *text);
 
 	/* Ends the connection now: GOAWAY with this reason; on_dead is not raised. */
 	void (*close)(fc_engine *engine, farcall_code code, const char *text);

@@ -446,7 +446,7 @@ act(owner *o, uint8_t op, uint8_t argument)
 		tick(o);
 		break;
 	case 2:
-		ops->drain(o->engine, o->now);
+		ops->drain(o->engine, o->now, "");
 		break;
 	case 3:
 		write_out(o, (size_t)argument * 64 + 1);
@@ -574,6 +574,13 @@ fuzz_engine_run(bool client, const uint8_t *data, size_t size)
 		config.stream_window = config.connection_window = 1 << 20;
 	if ((data[1] & 2) != 0)
 		config.stream_window = 100;
+	if ((data[1] & 8) != 0) {
+		config.keepalive_ns = 2 * FC_NS_PER_S;
+		config.keepalive_timeout_ns = FC_NS_PER_S;
+		config.keepalive_without_calls = !client || (data[1] & 16) != 0;
+		config.ping_interval_ns = FC_NS_PER_S;
+		config.pings_without_calls = (data[1] & 32) != 0;
+	}
 	countdown = data[2];
 	farcall_set_allocator(&allocator);
 	fc_pool_init(&o.pool, (data[1] & 4) != 0 ? 0 : 1 << 20);

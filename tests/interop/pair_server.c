@@ -1,10 +1,12 @@
 /*
  * pair-server: serves pair.Test on 127.0.0.1, port 0, prints the port, ends on SIGTERM or when its
- * standard input ends. Custom answers how many calls were cancelled.
+ * standard input ends. Custom answers how many calls were cancelled. Its arguments are pairs: the
+ * name of a setting of its connections' lives, and milliseconds.
  */
 #include "tests/support/pair.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static farcall_code
@@ -17,14 +19,42 @@ count_cancelled(
 	return FARCALL_OK;
 }
 
+static const struct {
+	const char *name;
+	void (*set)(farcall_server *server, uint64_t ms);
+} settings[] = {
+    {"keepalive", farcall_server_set_keepalive_ms},
+    {"keepalive-timeout", farcall_server_set_keepalive_timeout_ms},
+    {"ping-interval", farcall_server_set_ping_interval_ms},
+    {"idle", farcall_server_set_max_connection_idle_ms},
+    {"age", farcall_server_set_max_connection_age_ms},
+    {"grace", farcall_server_set_max_connection_grace_ms},
+};
+
+static bool
+set(farcall_server *server, const char *name, const char *ms)
+{
+	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+		if (strcmp(settings[i].name, name) == 0) {
+			settings[i].set(server, strtoull(ms, NULL, 10));
+			return true;
+		}
+	}
+	fprintf(stderr, "pair-server: %s: no such setting\n", name);
+	return false;
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	test_pair pair;
 	char byte;
 
 	test_pair_init(&pair, "127.0.0.1:0");
 	pair.custom = count_cancelled;
+	for (int i = 1; i + 1 < argc; i += 2)
+		if (!set(pair.server, argv[i], argv[i + 1]))
+			return 2;
 	if (farcall_server_start(pair.server) != FARCALL_OK) {
 		fprintf(stderr, "pair-server: %s\n", farcall_server_error(pair.server));
 		return 1;

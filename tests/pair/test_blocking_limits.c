@@ -130,6 +130,28 @@ settings_have_limits(void **state)
 	test_log_release();
 }
 
+/* Where no other thread may take the loop, the log says who held it up. */
+static void
+who_holds_up_the_loop_is_told(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	farcall_call *call;
+	test_pair pair;
+
+	(void)state;
+	test_log_catch();
+	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_server_set_serial(pair.server, true);
+	test_pair_start(&pair);
+	request.number = 120;
+	call = farcall_call_new(pair.channel);
+	assert_int_equal(pair_test_slow(call, &request, NULL), FARCALL_OK);
+	farcall_call_free(call);
+	assert_non_null(strstr(test_log_last(), "/pair.Test/Slow held up its loop"));
+	test_pair_fini(&pair);
+	test_log_release();
+}
+
 /* ---- the queue ---- */
 
 typedef struct tally {
@@ -277,6 +299,7 @@ main(void)
 	    clean_test(one_thread_is_serial_too),
 	    clean_test(declared_methods),
 	    clean_test(settings_have_limits),
+	    clean_test(who_holds_up_the_loop_is_told),
 	    clean_test(calls_that_wait_are_bounded),
 	    clean_test(calls_may_expire_in_the_queue),
 	    clean_test(a_lent_loop_keeps_its_handlers),

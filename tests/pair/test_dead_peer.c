@@ -5,6 +5,8 @@
  */
 #include "tests/support/pair.h"
 
+#include "client/internal.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -85,6 +87,136 @@ sockets_have_the_timeout(void **state)
 	}
 }
 
+/* gRFC A18: the keepalive time-out is the peer time-out, too, unless that is set itself. */
+static void
+keepalive_sets_the_timeout(void **state)
+{
+	(void)state;
+	for (int own = 0; own < 2; own++) {
+		test_pair pair;
+		unsigned port;
+
+		test_pair_init(&pair, "127.0.0.1:0");
+		farcall_server_set_keepalive_timeout_ms(pair.server, 5000);
+		if (own)
+			farcall_server_set_peer_timeout_ms(pair.server, 7000);
+		test_pair_start(&pair);
+		farcall_channel_set_keepalive_timeout_ms(pair.channel, 6000);
+		farcall_channel_set_keepalive_ms(pair.channel, 10000);
+		if (own)
+			farcall_channel_set_peer_timeout_ms(pair.channel, 8000);
+		assert_int_equal(test_echo(pair.channel, "x"), FARCALL_OK);
+		port = farcall_endpoint_port(pair.endpoint);
+		assert_int_equal(timeout_of(find_socket(port, true)), own ? 7000 : 5000);
+		assert_int_equal(timeout_of(find_socket(port, false)), own ? 8000 : 6000);
+		test_pair_fini(&pair);
+	}
+}
+
+static void
+finish_dead(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
+{
+	(void)call, (void)code, (void)reply;
+	atomic_fetch_add((atomic_int *)data, 1);
+}
+
+static unsigned
+ms_since(uint64_t start)
+{
+	return (unsigned)((uv_hrtime() - start) / 1000000);
+}
+
+/* Nothing is on its way: the server has acknowledged the request, and dies. */
+static void
+keepalive_finds_a_server_that_owes_an_answer(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call;
+	test_pair pair;
+	uint64_t start;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_server_set_keepalive_ms(pair.server, 0);
+	test_pair_start(&pair);
+	farcall_channel_set_peer_timeout_ms(pair.channel, 0);
+	fc_channel_keepalive(pair.channel, 500 * FC_NS_PER_MS, 700 * FC_NS_PER_MS);
+	assert_int_equal(test_echo(pair.channel, "alive"), FARCALL_OK);
+	make_deaf(find_socket(farcall_endpoint_port(pair.endpoint), false));
+	start = uv_hrtime();
+	call = farcall_call_new(pair.channel);
+	assert_int_equal(pair_test_wait(call, &request, &reply), FARCALL_UNAVAILABLE);
+	print_message("found after %u ms: %s\n", ms_since(start), farcall_call_error(call));
+	assert_in_range(ms_since(start), 1100, 5000);
+	assert_int_equal(farcall_call_cause(call), FARCALL_CAUSE_TIMED_OUT);
+	farcall_call_free(call);
+	assert_int_equal(test_echo(pair.channel, "a new connection"), FARCALL_OK);
+	for (int i = 0; i < atomic_load(&pair.n_waiting); i++)
+		farcall_call_complete(pair.waiting[i], FARCALL_OK);
+	test_pair_fini(&pair);
+}
+
+/* No call at all; the channel's own thread asks. */
+static void
+keepalive_finds_a_dead_server_without_calls(void **state)
+{
+	test_pair pair;
+	uint64_t start;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_server_set_ping_interval_ms(pair.server, 0);
+	test_pair_start(&pair);
+	farcall_channel_set_peer_timeout_ms(pair.channel, 0);
+	farcall_channel_set_keepalive_without_calls(pair.channel, true);
+	fc_channel_keepalive(pair.channel, 200 * FC_NS_PER_MS, 700 * FC_NS_PER_MS);
+	assert_int_equal(test_echo(pair.channel, "alive"), FARCALL_OK);
+	start = uv_hrtime();
+	make_deaf(find_socket(farcall_endpoint_port(pair.endpoint), false));
+	while (farcall_channel_state(pair.channel) == FARCALL_READY && ms_since(start) < 10000)
+		uv_sleep(1);
+	print_message("found after %u ms\n", ms_since(start));
+	assert_in_range(ms_since(start), 690, 5000);
+	assert_int_equal(test_echo(pair.channel, "a new connection"), FARCALL_OK);
+	test_pair_fini(&pair);
+	for (int i = 0; i < 5000 && test_allocator_live() != 0; i++)
+		uv_sleep(1);
+}
+
+static void
+keepalive_finds_a_dead_client(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	atomic_int done = 0;
+	farcall_call *call;
+	test_pair pair;
+	uint64_t start;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_server_set_peer_timeout_ms(pair.server, 0);
+	farcall_server_set_keepalive_ms(pair.server, 1000);
+	farcall_server_set_keepalive_timeout_ms(pair.server, 1000);
+	test_pair_start(&pair);
+	call = farcall_call_new(pair.channel);
+	pair_test_wait__async(call, &request, finish_dead, &done);
+	test_wait_for(&pair.n_waiting, 1);
+	start = uv_hrtime();
+	make_deaf(find_socket(farcall_endpoint_port(pair.endpoint), true));
+	test_wait_for(&pair.n_cancelled, 1);
+	print_message("found after %u ms\n", ms_since(start));
+	assert_in_range(ms_since(start), 1900, 8000);
+	farcall_call_complete(pair.waiting[0], FARCALL_OK);
+	farcall_channel_close(pair.channel);
+	pair.channel = NULL;
+	test_wait_for(&done, 1);
+	farcall_call_free(call);
+	test_pair_fini(&pair);
+	for (int i = 0; i < 5000 && test_allocator_live() != 0; i++)
+		uv_sleep(1);
+}
+
 static void
 a_dead_server_is_found(void **state)
 {
@@ -108,13 +240,6 @@ a_dead_server_is_found(void **state)
 	farcall_call_free(call);
 	assert_int_equal(test_echo(pair.channel, "a new connection"), FARCALL_OK);
 	test_pair_fini(&pair);
-}
-
-static void
-finish_dead(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
-{
-	(void)call, (void)code, (void)reply;
-	atomic_fetch_add((atomic_int *)data, 1);
 }
 
 /* What the server sends to a client that has died ends the client's connection, and cancels what
@@ -259,6 +384,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #if defined(__linux__) && defined(SO_ATTACH_FILTER) && defined(TCP_USER_TIMEOUT)
 		clean_test(sockets_have_the_timeout),
+		clean_test(keepalive_sets_the_timeout),
+		clean_test(keepalive_finds_a_server_that_owes_an_answer),
+		clean_test(keepalive_finds_a_dead_server_without_calls),
+		clean_test(keepalive_finds_a_dead_client),
 		clean_test(a_dead_server_is_found),
 		clean_test(a_dead_client_is_found),
 #endif

@@ -17,6 +17,7 @@ typedef enum twist {
 	CANCELLED,   /* by the client, while it pends */
 	COMPLETED,   /* later, by the test */
 	PUBLISHED,   /* found by the interface's name */
+	LIMITED,     /* the connection's life is, and both sides ask whether the other is there */
 	LATE,        /* the server starts after the call, which waits for it */
 	CHILD,       /* a call with a parent that pends */
 	CLOSED,      /* the channel is closed in flight */
@@ -65,6 +66,7 @@ static const scenario scenarios[] = {
     {"a child call", "mem:oom-15", M_ECHO, CHILD, FARCALL_OK, 10, 200},
     {"a channel closed in flight", "mem:oom-15", M_WAIT, CLOSED, FARCALL_CANCELLED, 10, 200},
     {"a server stopped in flight", "mem:oom-15", M_WAIT, STOPPED, FARCALL_UNAVAILABLE, 10, 200},
+    {"a connection that will end", "mem:oom-15", M_ECHO, LIMITED, FARCALL_OK, 10, 200},
     {"a second endpoint", "mem:oom-15", M_ECHO, TWO_SERVERS, FARCALL_OK, 10, 200},
     {"the third attempt", "mem:oom-15", M_CUSTOM, RETRIED, FARCALL_OK, 10, 200},
     {"the third hedge", "mem:oom-15", M_CUSTOM, HEDGED, FARCALL_OK, 10, 200},
@@ -172,6 +174,10 @@ make_server(void)
 	if (l.scenario->twist == PUBLISHED) {
 		snprintf(registry, sizeof registry, "file:%s", l.dir);
 		farcall_server_publish(l.server, registry);
+	}
+	if (l.scenario->twist == LIMITED) {
+		farcall_server_set_max_connection_age_ms(l.server, 1000);
+		farcall_server_set_max_connection_idle_ms(l.server, 1000);
 	}
 	l.served = farcall_server_start(l.server) == FARCALL_OK;
 }
@@ -318,6 +324,10 @@ live(const scenario *s)
 		make_server();
 	l.channel = farcall_channel_open(l.target);
 	farcall_channel_set_loop(l.channel, l.loop);
+	if (s->twist == LIMITED) {
+		farcall_channel_set_keepalive_ms(l.channel, 10000);
+		farcall_channel_set_keepalive_without_calls(l.channel, true);
+	}
 	farcall_channel_set_service_config(l.channel, config_of(s));
 	/* Without a loop to lend, server and channel would run on threads of their own: another
 	 * test. */

@@ -46,6 +46,11 @@ sim_client_open(sim *w, unsigned i)
 		sim_broken(w, "channel: %s", farcall_channel_error(client->channel));
 	fc_channel_seed(client->channel, 1 + sim_below(w, 1000000));
 	farcall_channel_set_loop(client->channel, w->loops[client->loop]);
+	if (sim_odds(w, 3)) {
+		farcall_channel_set_keepalive_ms(client->channel, 10000 + sim_below(w, 10000));
+		farcall_channel_set_keepalive_timeout_ms(client->channel, 60000);
+		farcall_channel_set_keepalive_without_calls(client->channel, sim_odds(w, 2));
+	}
 	farcall_channel_set_service_config(client->channel, choose_policy(w, &client->attempts));
 	client->lost = farcall_channel_code(client->channel) != FARCALL_OK;
 	sim_note(w, "open", i, client->lost);

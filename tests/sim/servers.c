@@ -4,6 +4,8 @@
  */
 #include "tests/sim/sim.h"
 
+#include "server/internal.h"
+
 /* ---- beginning ---- */
 
 static void
@@ -21,6 +23,23 @@ limit(sim *w, farcall_server *server, farcall_service *service)
 		farcall_server_set_max_connections(server, w->n_clients + sim_below(w, 3));
 }
 
+/* Connections that end by themselves, gently, and whose peers are asked whether they live: no call
+ * may notice. The longest stall of a link is 20 s. */
+static void
+give_lives(sim *w, farcall_server *server)
+{
+	if (sim_odds(w, 3))
+		farcall_server_set_max_connection_age_ms(server, 1000 + sim_below(w, 20000));
+	if (sim_odds(w, 3))
+		farcall_server_set_max_connection_idle_ms(server, 1000 + sim_below(w, 10000));
+	if (sim_odds(w, 3))
+		farcall_server_set_keepalive_ms(server, 1000 + sim_below(w, 10000));
+	farcall_server_set_keepalive_timeout_ms(server, 60000);
+	farcall_server_set_ping_interval_ms(server, 0);
+	if (farcall_server_code(server) == FARCALL_OK)
+		fc_server_seed(server, 1 + sim_below(w, 1000000));
+}
+
 void
 sim_server_start(sim *w, unsigned i)
 {
@@ -33,6 +52,7 @@ sim_server_start(sim *w, unsigned i)
 	farcall_server_set_loop(server, w->loops[s->loop]);
 	service = pair_test__register(server, &sim_handlers, w);
 	limit(w, server, service);
+	give_lives(w, server);
 	farcall_server_bind(server, name);
 	sim_note(w, "server start", i, (uint64_t)farcall_server_start(server));
 	s->restart_at = FC_NEVER;

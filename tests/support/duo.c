@@ -429,8 +429,17 @@ static const fc_engine_events server_events = {
 void
 duo_init(duo *d, uint64_t seed)
 {
-	fc_engine_config config = {true, &d->pool, 4u << 20, 8192, 100, 65535, 65535,
-	    10 * FC_NS_PER_S, "localhost:1", "duo/1", "http"};
+	fc_engine_config config = {.client = true,
+	    .pool = &d->pool,
+	    .max_message = 4u << 20,
+	    .max_metadata = 8192,
+	    .max_streams = 100,
+	    .stream_window = 65535,
+	    .connection_window = 65535,
+	    .settings_timeout_ns = 10 * FC_NS_PER_S,
+	    .authority = "localhost:1",
+	    .user_agent = "duo/1",
+	    .scheme = "http"};
 
 	memset(d, 0, sizeof *d);
 	fc_pool_init(&d->pool, 8u << 20);
@@ -567,9 +576,9 @@ duo_mischief(duo *d)
 			ops->abort(d->server, call->stream, FARCALL_DEADLINE_EXCEEDED);
 		finish_server(call);
 	} else if (what == 30) {
-		ops->drain(d->server, d->now);
+		ops->drain(d->server, d->now, "");
 	} else if (what == 31) {
-		ops->drain(d->client, d->now);
+		ops->drain(d->client, d->now, "");
 	} else if (what == 32) {
 		fc_error_clear(&why);
 		fc_fail(&why, FARCALL_UNAVAILABLE, FARCALL_CAUSE_CONNECTION_RESET, "cut");

@@ -262,10 +262,11 @@ congested(const fc_engine *engine)
 }
 
 static void
-drain(fc_engine *engine, uint64_t now)
+drain(fc_engine *engine, uint64_t now, const char *text)
 {
 	ng *g = of(engine);
 
+	(void)text;
 	g->now = now;
 	if (g->draining)
 		return;

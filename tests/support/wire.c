@@ -22,8 +22,16 @@ static wire *
 wire_new(bool client, bool bytewise)
 {
 	wire *w = (wire *)calloc(1, sizeof *w);
-	fc_engine_config config = {client, NULL, 4u << 20, 8192, 100, 65535, 65535,
-	    10 * FC_NS_PER_S, "host:1", "wire/1", "http"};
+	fc_engine_config config = {.client = client,
+	    .max_message = 4u << 20,
+	    .max_metadata = 8192,
+	    .max_streams = 100,
+	    .stream_window = 65535,
+	    .connection_window = 65535,
+	    .settings_timeout_ns = 10 * FC_NS_PER_S,
+	    .authority = "host:1",
+	    .user_agent = "wire/1",
+	    .scheme = "http"};
 
 	assert_non_null(w);
 	fc_pool_init(&w->pool, 8u << 20);

@@ -165,6 +165,13 @@ on_goaway(void *owner, const fc_error *why)
 }
 
 static void
+on_too_many_pings(void *owner, uint64_t keepalive_ns)
+{
+	note((wire *)owner, "too many pings, every %llu ms\n",
+	    (unsigned long long)(keepalive_ns / FC_NS_PER_MS));
+}
+
+static void
 on_drained(void *owner)
 {
 	note((wire *)owner, "drained\n");
@@ -180,7 +187,8 @@ on_dead(void *owner, const fc_error *why)
 }
 
 const fc_engine_events wire_events = {on_lookup, on_request, on_head, on_message, on_half_close,
-    on_tail, on_abort, on_sent, on_ready, on_capacity, on_goaway, on_drained, on_dead};
+    on_tail, on_abort, on_sent, on_ready, on_capacity, on_goaway, on_too_many_pings, on_drained,
+    on_dead};
 
 /* ---- out ---- */
 

@@ -477,7 +477,7 @@ run_session(unsigned long seed, const fc_engine_ops *client, const fc_engine_ops
 	while (s->over < s->n && s->wrong == NULL && turns++ < 200000)
 		turn(s);
 	oracle_check(s, s->over == s->n, "calls do not end");
-	s->server.ops->drain(s->server.engine, s->now);
+	s->server.ops->drain(s->server.engine, s->now, "");
 	/* nghttp2, once it has no stream and GOAWAY has come, answers no PING: then a timer helps.
 	 */
 	for (turns = 0; !(s->drained && s->goaway) && s->wrong == NULL && turns < 10000; turns++) {

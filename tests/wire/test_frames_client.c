@@ -286,7 +286,8 @@ CLIENT(goaway_then_the_rest)
 	wire_open_stream(w);
 	wire_goaway(w, 1, FC_H2_ENHANCE_YOUR_CALM, "too_many_pings");
 	wire_sees(w,
-	    "goaway RESOURCE_EXHAUSTED (LIMIT) \"the server is going away: GOAWAY "
+	    "too many pings, every 0 ms\n"
+	    "goaway UNAVAILABLE (LIMIT) \"the server is going away: GOAWAY "
 	    "ENHANCE_YOUR_CALM: too_many_pings\"\n"
 	    "abort 3 UNAVAILABLE (SHUTDOWN) unseen \"the server is going away: GOAWAY "
 	    "ENHANCE_YOUR_CALM: too_many_pings\"\n");
@@ -297,7 +298,7 @@ CLIENT(goaway_then_the_rest)
 	wire_said(w);
 	ops->end(w->engine, NULL);
 	wire_sees(w,
-	    "dead RESOURCE_EXHAUSTED (LIMIT) \"the server is going away: GOAWAY ENHANCE_YOUR_CALM: "
+	    "dead UNAVAILABLE (LIMIT) \"the server is going away: GOAWAY ENHANCE_YOUR_CALM: "
 	    "too_many_pings\"\n");
 }
 
@@ -406,7 +407,7 @@ CLIENT(drains)
 	wire_open_stream(w);
 	wire_send(w, 1, "x", true);
 	wire_said(w);
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	assert_int_equal(ops->can_open(w->engine), 0);
 	wire_says(w, "");
 	wire_response(w, 1);
@@ -418,7 +419,7 @@ CLIENT(drains)
 CLIENT(drains_when_idle)
 {
 	wire_greeting(w);
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	wire_tick(w, 1);
 	wire_sees(w, "drained\n");
 	wire_says(w, "GOAWAY 0 NO_ERROR \"\"\n");

@@ -242,8 +242,8 @@ SERVER(drains_in_two_steps)
 	wire_greeting(w);
 	wire_call(w, 1, true);
 	wire_seen(w);
-	ops->drain(w->engine, w->now);
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
+	ops->drain(w->engine, w->now, "");
 	wire_says(w, "GOAWAY 2147483647 NO_ERROR \"\"\nPING fcdrain\n");
 	wire_call(w, 3, true); /* was under way */
 	wire_sees(w, "request 3 /t.T/Say at host\nhalf-close 3\n");
@@ -272,7 +272,7 @@ SERVER(drains_in_two_steps)
 SERVER(drains_when_idle)
 {
 	wire_greeting(w);
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	wire_said(w);
 	wire_sees(w, "");
 	wire_ping(w, true, "fcdrain\0");
@@ -283,7 +283,7 @@ SERVER(drains_when_idle)
 SERVER(drains_though_no_ping_comes_back)
 {
 	wire_greeting(w);
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	wire_said(w);
 	wire_tick(w, FC_NS_PER_S - 1);
 	wire_sees(w, "");
@@ -295,7 +295,7 @@ SERVER(drains_though_no_ping_comes_back)
 SERVER(drains_before_the_preface)
 {
 	wire_feed_text(w, "PRI");
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	wire_tick(w, 0);
 	wire_sees(w, "drained\n");
 	wire_says(w, "");
@@ -387,7 +387,7 @@ SERVER(release_in_an_event_is_the_last)
 SERVER(drains_while_the_preface_comes)
 {
 	wire_feed_text(w, "PRI");
-	ops->drain(w->engine, w->now);
+	ops->drain(w->engine, w->now, "");
 	wire_feed_text(w, &FC_H2_PREFACE[3]);
 	wire_settings(w, NULL, 0);
 	wire_sees(w, "drained\n");

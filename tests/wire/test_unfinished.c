@@ -76,6 +76,75 @@ SERVER(a_request_that_is_being_answered)
 /* 3 bytes of a message of 10. */
 static const uint8_t part[] = {0, 0, 0, 0, 10, 'x', 'x', 'x'};
 
+static void
+pass_hours(wire *w)
+{
+	for (int i = 0; i < 100; i++)
+		wire_tick(w, FC_H2_PATIENCE_NS);
+}
+
+/* Between messages, and before the first one; but who begins one is to go on. */
+SERVER(a_stream_that_may_pause)
+{
+	wire_greeting(w);
+	wire_call(w, 1, false);
+	wire_seen(w);
+	wire_stream(w, 1)->may_pause = true;
+	pass_hours(w);
+	wire_sees(w, "");
+	assert_true(ops->due(w->engine) == FC_NEVER);
+	wire_data(w, 1, false, part, sizeof part);
+	wire_tick(w, FC_H2_PATIENCE_NS - 1);
+	wire_data(w, 1, false, "xxxxxxx", 7);
+	assert_true(strncmp(wire_seen(w), "message 1 ", 10) == 0);
+	ops->taken(w->engine, wire_stream(w, 1), 10);
+	pass_hours(w);
+	wire_sees(w, "");
+	ops->send_head(w->engine, wire_stream(w, 1), 0, NULL);
+	wire_data(w, 1, false, "\0", 1);
+	wire_tick(w, FC_H2_PATIENCE_NS - 1);
+	wire_sees(w, "");
+	wire_tick(w, 1);
+	wire_sees(w, "abort 1 CANCELLED (TIMED_OUT) \"" STOPPED "\"\n");
+	wire_release(w, 1);
+	assert_false(wire_is_dead(w));
+}
+
+/* It cannot go on while our owner takes nothing; its time begins when it could again. */
+static void
+a_stream_without_window_(wire *w)
+{
+	static uint8_t bytes[4096];
+
+	w->config.stream_window = 2048;
+	wire_open(w);
+	wire_greeting(w);
+	wire_call(w, 1, false);
+	wire_seen(w);
+	wire_stream(w, 1)->may_pause = true;
+	bytes[3] = 1000 >> 8;
+	bytes[4] = 1000 & 255;
+	memcpy(bytes + 1005, bytes, 5);
+	memcpy(bytes + 2010, bytes, 5);
+	wire_data(w, 1, false, bytes, 2048); /* two and a part of a third */
+	wire_seen(w);
+	pass_hours(w);
+	wire_sees(w, "");
+	ops->taken(w->engine, wire_stream(w, 1), 2000);
+	wire_tick(w, FC_H2_PATIENCE_NS - 1);
+	wire_sees(w, "");
+	wire_tick(w, 1);
+	wire_sees(w, "abort 1 CANCELLED (TIMED_OUT) \"" STOPPED "\"\n");
+	wire_release(w, 1);
+}
+
+static void
+a_stream_without_window(void **state)
+{
+	(void)state;
+	wire_run_unopened(a_stream_without_window_, false);
+}
+
 SERVER(unfinished_messages_at_the_limit)
 {
 	wire_greeting(w);
@@ -157,6 +226,8 @@ main(void)
 	    clean_test(what_is_no_call_and_stops_coming),
 	    clean_test(a_request_that_is_being_answered),
 	    clean_test(unfinished_messages_at_the_limit),
+	    clean_test(a_stream_that_may_pause),
+	    clean_test(a_stream_without_window),
 	    clean_test(a_large_limit_of_messages),
 	    clean_test(what_was_gathered_goes_with_its_stream),
 	};

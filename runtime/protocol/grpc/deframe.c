@@ -101,6 +101,8 @@ take_part(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 {
 	size_t n;
 
+	if (!c->config.client)
+		fc_h2_expect_more(c); /* a stream that may pause may not do so here */
 	if (s->prefix_size == FC_GRPC_PREFIX)
 		return gather(c, s, bytes, size);
 	n = gather_prefix(s, bytes, size);

@@ -127,6 +127,7 @@ fc_grpc_open(fc_engine *c, const fc_request *request, void *user)
 	s->seen.user = user;
 	s->flags |= FC_STREAM_HELD;
 	c->next_out += 2;
+	fc_h2_keepalive_wake(c);
 	if (fc_grpc_put_request(c, s->id, request))
 		return &s->seen;
 	/* The number is used up; the server learns of it with the next stream. */

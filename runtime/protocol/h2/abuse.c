@@ -13,7 +13,7 @@ static const struct allowance {
 	const char *what; /* also the debug data of GOAWAY */
 } allowances[FC_IDLE_KINDS] = {
     [FC_IDLE_DATA] = {100, 10, 1, "too many empty DATA frames"},
-    [FC_IDLE_PING] = {100, 2, 8, "too_many_pings"},
+    [FC_IDLE_PING] = {100, 2, 8, FC_H2_TOO_MANY_PINGS},
     [FC_IDLE_SETTINGS] = {100, 1, 1, "too many SETTINGS frames"},
     [FC_IDLE_PRIORITY] = {1000, 100, 16, "too many PRIORITY frames"},
     [FC_IDLE_WINDOW] = {1000, 100, 16, "too many WINDOW_UPDATE frames"},

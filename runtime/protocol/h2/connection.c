@@ -44,6 +44,7 @@ set_up(fc_h2 *c, uint64_t now)
 	c->window = FC_MAX(c->config.connection_window, FC_H2_WINDOW);
 	c->window = FC_MIN(c->window, (uint32_t)FC_H2_WINDOW_MOST);
 	c->config.stream_window = FC_MIN(c->config.stream_window, (uint32_t)FC_H2_WINDOW_MOST);
+	c->drain_text = "";
 	c->recv_window = (int32_t)c->window;
 	c->recv_initial = (int32_t)FC_MAX(c->config.stream_window, FC_H2_WINDOW);
 	c->send_window = c->send_initial = FC_H2_WINDOW;
@@ -60,6 +61,7 @@ set_up(fc_h2 *c, uint64_t now)
 	for (int i = 0; i < FC_IDLE_KINDS; i++)
 		c->idle[i].at = now;
 	c->resets.at = now;
+	fc_h2_keepalive_begin(c);
 }
 
 /* A client speaks first. */
@@ -239,13 +241,14 @@ fc_h2_close(fc_engine *c, farcall_code code, const char *text)
 /* ---- drain ---- */
 
 void
-fc_h2_drain_start(fc_engine *c, uint64_t now)
+fc_h2_drain_start(fc_engine *c, uint64_t now, const char *text)
 {
 	uint8_t *p;
 
 	c->now = now;
 	if (c->dead || c->drain != FC_DRAIN_NO)
 		return;
+	c->drain_text = text;
 	c->drain = !c->config.client && c->preface_size < FC_H2_PREFACE_SIZE ? FC_DRAIN_TOLD
 	                                                                     : FC_DRAIN_ASKED;
 	if (c->config.client || c->drain == FC_DRAIN_TOLD) {
@@ -253,7 +256,7 @@ fc_h2_drain_start(fc_engine *c, uint64_t now)
 			c->tasks |= FC_TASK_DRAINED;
 		return;
 	}
-	fc_h2_put_goaway(c, FC_H2_ID_MOST, FC_H2_NO_ERROR, "");
+	fc_h2_put_goaway(c, FC_H2_ID_MOST, FC_H2_NO_ERROR, text);
 	p = fc_h2_control(c, FC_H2_PING, 0, 0, sizeof fc_h2_drain_ping, false);
 	if (p != NULL)
 		memcpy(p, fc_h2_drain_ping, sizeof fc_h2_drain_ping);
@@ -266,7 +269,7 @@ fc_h2_drain_tell(fc_h2 *c)
 	c->drain = FC_DRAIN_TOLD;
 	c->drain_due = FC_NEVER;
 	c->goaway = c->last_in;
-	fc_h2_put_goaway(c, c->goaway, FC_H2_NO_ERROR, "");
+	fc_h2_put_goaway(c, c->goaway, FC_H2_NO_ERROR, c->drain_text);
 	if (c->open == 0)
 		c->tasks |= FC_TASK_DRAINED;
 }
@@ -333,7 +336,7 @@ fc_h2_due(const fc_engine *c)
 		return FC_NEVER;
 	if (c->tasks != 0)
 		return 0;
-	due = FC_MIN(due, c->trim_due);
+	due = FC_MIN(due, FC_MIN(c->trim_due, c->keepalive_due));
 	return c->acknowledged ? due : FC_MIN(due, c->settings_due);
 }
 
@@ -358,6 +361,8 @@ fc_h2_tick(fc_engine *c, uint64_t now)
 		fc_h2_impatience(c);
 	if (c->trim_due <= now)
 		fc_h2_trim(c);
+	if (c->keepalive_due <= now)
+		fc_h2_keepalive_tick(c);
 	if (c->tasks != 0)
 		fc_h2_settle(c);
 }

@@ -110,6 +110,16 @@ typedef enum fc_h2_drain {
 	FC_DRAIN_DONE
 } fc_h2_drain;
 
+/* keepalive.c */
+typedef enum fc_h2_keepalive {
+	FC_KEEPALIVE_RESTS,  /* until `heard` and the interval; for ever, if it is off */
+	FC_KEEPALIVE_ASKS,   /* a PING is out */
+	FC_KEEPALIVE_SLEEPS, /* no calls */
+	FC_KEEPALIVE_WAKES   /* a PING went out with the first call, the next tick knows when */
+} fc_h2_keepalive;
+
+#define FC_H2_TOO_MANY_PINGS "too_many_pings" /* GOAWAY's debug data, by gRFC A8 */
+
 /* Kinds of frames that do no work: abuse.c */
 typedef enum fc_h2_idle {
 	FC_IDLE_DATA, /* empty, not the last */
@@ -170,6 +180,7 @@ struct fc_engine {
 	fc_error why; /* of the end, once TASK_FAIL or dead */
 	fc_h2_code why_code;
 	fc_error farewell; /* client: what GOAWAY said */
+	const char *drain_text;
 	uint64_t settings_due, drain_due, patience_due;
 	uint64_t trim_due;  /* streams' memory is given back, if none was used since */
 	uint32_t trim_work; /* `work` then */
@@ -235,6 +246,17 @@ struct fc_engine {
 	fc_h2_path *paths; /* client: FC_H2_PATHS of them */
 	uint32_t next_path;
 
+	/* keepalive */
+	fc_h2_keepalive keepalive;
+	uint64_t keepalive_due;
+	uint64_t heard;        /* when bytes came last */
+	uint64_t heard_before; /* the same, when it asked or fell asleep */
+	uint64_t pinged_at;    /* by the peer, in time; if `pinged` */
+	uint64_t ping_calls;   /* bytes of HEADERS and DATA sent before it */
+	uint64_t control;      /* bytes of all other frames put into `out` */
+	uint8_t ping_strikes;
+	bool pinged;
+
 	/* abuse */
 	uint32_t work; /* frames that carried a call on */
 	fc_h2_bucket idle[FC_IDLE_KINDS];
@@ -265,7 +287,7 @@ void fc_h2_end(fc_engine *c, const fc_error *why);
 uint64_t fc_h2_due(const fc_engine *c);
 void fc_h2_tick(fc_engine *c, uint64_t now);
 void fc_h2_close(fc_engine *c, farcall_code code, const char *text);
-void fc_h2_drain_start(fc_engine *c, uint64_t now);
+void fc_h2_drain_start(fc_engine *c, uint64_t now, const char *text);
 void fc_h2_drain_tell(fc_h2 *c); /* the round trip is over */
 void fc_h2_settle(fc_h2 *c);     /* raises what is due: between frames only */
 
@@ -386,5 +408,23 @@ fc_h2_out_add(fc_h2 *c, size_t size)
 bool fc_h2_idle_frame(fc_h2 *c, fc_h2_idle kind);
 bool fc_h2_count_reset(fc_h2 *c);
 void fc_h2_forgive_reset(fc_h2 *c); /* a stream was served to its end: one more is free */
+
+/* ---- keepalive.c ---- */
+
+void fc_h2_keepalive_begin(fc_h2 *c);
+void fc_h2_keepalive_tick(fc_h2 *c); /* keepalive_due has come */
+void fc_h2_keepalive_wake_up(fc_h2 *c);
+bool fc_h2_keepalive_answered(fc_h2 *c, const uint8_t *payload); /* by this PING's ACK */
+
+/* Server: a PING has come; false: one too early too many, and the connection has been failed. */
+bool fc_h2_ping_in_time(fc_h2 *c);
+
+/* Client: a call begins. */
+static inline void
+fc_h2_keepalive_wake(fc_h2 *c)
+{
+	if (FARCALL_UNLIKELY(c->keepalive == FC_KEEPALIVE_SLEEPS))
+		fc_h2_keepalive_wake_up(c);
+}
 
 #endif

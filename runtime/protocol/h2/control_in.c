@@ -70,11 +70,11 @@ fc_h2_ping(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload)
 		if (c->drain == FC_DRAIN_ASKED && !c->config.client &&
 		    memcmp(payload, fc_h2_drain_ping, 8) == 0)
 			fc_h2_drain_tell(c);
-		else
+		else if (!fc_h2_keepalive_answered(c, payload))
 			fc_h2_idle_frame(c, FC_IDLE_UNKNOWN);
 		return;
 	}
-	if (!fc_h2_idle_frame(c, FC_IDLE_PING))
+	if (!fc_h2_idle_frame(c, FC_IDLE_PING) || !fc_h2_ping_in_time(c))
 		return;
 	p = fc_h2_control(c, FC_H2_PING, FC_H2_ACK, 0, 8, true);
 	if (p != NULL)
@@ -98,9 +98,19 @@ abort_unseen(fc_h2 *c, uint32_t last)
 	}
 }
 
+/* gRFC A8: it is these two that tell it from other reasons. */
+static bool
+is_too_many_pings(uint32_t code, const uint8_t *text, size_t size)
+{
+	return code == FC_H2_ENHANCE_YOUR_CALM && size == sizeof FC_H2_TOO_MANY_PINGS - 1 &&
+	    memcmp(text, FC_H2_TOO_MANY_PINGS, size) == 0;
+}
+
+/* A server that we have asked too often lacks nothing: calls may be tried again. */
 static void
 write_farewell(fc_h2 *c, uint32_t code, const uint8_t *text, size_t size)
 {
+	bool lacks = code == FC_H2_ENHANCE_YOUR_CALM && !is_too_many_pings(code, text, size);
 	char shown[128];
 	size_t n = FC_MIN(size, sizeof shown - 1);
 
@@ -109,7 +119,7 @@ write_farewell(fc_h2 *c, uint32_t code, const uint8_t *text, size_t size)
 	shown[n] = 0;
 	fc_error_clear(&c->farewell);
 	fc_fail(&c->farewell,
-	    code == FC_H2_ENHANCE_YOUR_CALM ? FARCALL_RESOURCE_EXHAUSTED : FARCALL_UNAVAILABLE,
+	    lacks ? FARCALL_RESOURCE_EXHAUSTED : FARCALL_UNAVAILABLE,
 	    code == FC_H2_NO_ERROR                ? FARCALL_CAUSE_SHUTDOWN
 	        : code == FC_H2_ENHANCE_YOUR_CALM ? FARCALL_CAUSE_LIMIT
 	                                          : FARCALL_CAUSE_PROTOCOL,
@@ -120,7 +130,7 @@ write_farewell(fc_h2 *c, uint32_t code, const uint8_t *text, size_t size)
 void
 fc_h2_goaway_in(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload)
 {
-	uint32_t last = fc_get32(payload) & FC_H2_ID_MOST;
+	uint32_t last = fc_get32(payload) & FC_H2_ID_MOST, code = fc_get32(payload + 4);
 
 	if (!c->config.client) {
 		fc_h2_idle_frame(c, FC_IDLE_UNKNOWN); /* we open no streams; it may go on */
@@ -134,7 +144,10 @@ fc_h2_goaway_in(fc_h2 *c, const fc_h2_frame *frame, const uint8_t *payload)
 	}
 	if (c->going_away && !fc_h2_idle_frame(c, FC_IDLE_UNKNOWN))
 		return;
-	write_farewell(c, fc_get32(payload + 4), payload + 8, frame->length - 8);
+	write_farewell(c, code, payload + 8, frame->length - 8);
+	if (is_too_many_pings(code, payload + 8, frame->length - 8) &&
+	    c->events->on_too_many_pings != NULL)
+		c->events->on_too_many_pings(c->owner, c->config.keepalive_ns);
 	c->goaway = last;
 	if (!c->going_away) {
 		c->going_away = true;

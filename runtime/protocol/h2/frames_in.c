@@ -192,7 +192,7 @@ fc_h2_input(fc_engine *c, const uint8_t *bytes, size_t size, uint64_t now)
 {
 	const uint8_t *p = bytes, *end = bytes + size;
 
-	c->now = now;
+	c->now = c->heard = now;
 	if (c->tasks != 0)
 		fc_h2_settle(c);
 	if (FARCALL_UNLIKELY(c->preface_size < FC_H2_PREFACE_SIZE) && p != end && !c->dead)

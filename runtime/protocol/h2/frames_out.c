@@ -18,6 +18,7 @@ fc_h2_control(fc_h2 *c, unsigned type, unsigned flags, uint32_t id, uint32_t len
 	}
 	fc_h2_put_head(at, length, type, flags, id);
 	fc_h2_out_add(c, FC_H2_HEAD + length);
+	c->control += FC_H2_HEAD + length;
 	if (induced && ++c->induced > FC_H2_INDUCED_END)
 		fc_h2_doom(c, FC_H2_ENHANCE_YOUR_CALM, FARCALL_CAUSE_LIMIT,
 		    "too many answers wait to be read");

@@ -42,7 +42,7 @@ fc_h2_preface(fc_h2 *c, const uint8_t *p, const uint8_t *end)
 	if (c->preface_size == FC_H2_PREFACE_SIZE) {
 		fc_h2_introduce(c);
 		if (c->drain != FC_DRAIN_NO) /* it began before this */
-			fc_h2_put_goaway(c, 0, FC_H2_NO_ERROR, "");
+			fc_h2_put_goaway(c, 0, FC_H2_NO_ERROR, c->drain_text);
 	}
 	return p;
 }

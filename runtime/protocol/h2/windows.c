@@ -22,6 +22,9 @@ tell(fc_h2 *c, fc_h2_stream *s)
 	fc_h2_put_window(c, s->id, s->owed);
 	s->recv_window += (int32_t)s->owed;
 	s->owed = 0;
+	s->heard_at = c->now; /* it was perhaps we who kept the peer waiting */
+	if (s->prefix_size != 0 && !c->config.client)
+		fc_h2_expect_more(c);
 }
 
 void
@@ -212,12 +215,18 @@ fc_h2_expect_more(fc_h2 *c)
 		c->patience_due = c->now + FC_H2_PATIENCE_NS;
 }
 
-/* The peer is to speak: it has not ended its request, and nothing was answered. */
+/* The peer is to speak: it has not ended its request, and nothing was answered. One that may pause
+ * is to go on with a message that it has begun, if it has window for that. */
 static bool
 is_awaited(const fc_h2 *c, const fc_h2_stream *s)
 {
-	return !c->config.client &&
-	    (s->flags & (FC_STREAM_REMOTE_END | FC_STREAM_HEAD_OUT | FC_STREAM_END_QUEUED)) == 0;
+	const uint32_t ended = FC_STREAM_REMOTE_END | FC_STREAM_END_QUEUED | FC_STREAM_LOCAL_END;
+
+	if (c->config.client)
+		return false;
+	if (s->seen.may_pause)
+		return (s->flags & ended) == 0 && s->prefix_size != 0 && s->recv_window > 0;
+	return (s->flags & (ended | FC_STREAM_HEAD_OUT)) == 0;
 }
 
 /* When to look at it again; it is ended if it has been silent for too long. */

@@ -121,9 +121,10 @@ fake_congested(const fc_engine *engine)
 }
 
 static void
-fake_drain(fc_engine *engine, uint64_t now)
+fake_drain(fc_engine *engine, uint64_t now, const char *text)
 {
 	(void)now;
+	(void)text;
 	engine->events->on_drained(engine->owner);
 }
 
@@ -533,7 +534,7 @@ begin_slow_flush(void)
 	fc_conn_touch(&w.conn);
 	turn(3);
 	assert_int_equal(fake.bulk, 2 * 65536);
-	fc_conn_drain(&w.conn);
+	fc_conn_drain(&w.conn, "");
 }
 
 static void
@@ -607,7 +608,7 @@ a_drained_engine_closes(void **state)
 	(void)state;
 	begin(&fake_ops);
 	say("PRI ", 4);
-	fc_conn_drain(&w.conn);
+	fc_conn_drain(&w.conn, "");
 	turn(3);
 	assert_true(w.ended);
 	w.pipe->ops->close(w.pipe);

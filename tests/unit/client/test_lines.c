@@ -160,7 +160,7 @@ go_away_always(tiny_call *call)
 static void
 drain(tiny_call *call)
 {
-	fc_conn_drain(&call->conn->conn);
+	fc_conn_drain(&call->conn->conn, "");
 	keep(call);
 }
 

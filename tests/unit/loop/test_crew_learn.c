@@ -167,6 +167,41 @@ learned_and_unlearned_by_running(void **state)
 	rig_stop(&r);
 }
 
+static void
+act_nothing(item *i)
+{
+	i->work.idle = true;
+}
+
+/* Items that had nothing to do any more, since they were cancelled, are no quick ones. */
+static void
+idle_items_teach_nothing(void **state)
+{
+	const fc_crew_config config = {.patience = PATIENT};
+	static item items[200];
+	fc_error error;
+	rig r;
+
+	(void)state;
+	fc_error_clear(&error);
+	rig_open(&r, NULL, &config);
+	r.kinds[0].pooled = true;
+	assert_int_equal(fc_thread_start(&r.thread, rig_main, &r, &error), FARCALL_OK);
+	for (int round = 0; round < 10; round++) {
+		bool idle = round < 6;
+
+		for (int i = 0; i < 200; i++)
+			item_init(&items[i], &r, 0, idle ? act_nothing : NULL, 0);
+		rig_do(&r, items, 200);
+	}
+	assert_int_equal(rig_counts(&r).unlearned, 0);
+	for (int i = 0; i < 200; i++)
+		item_init(&items[i], &r, 0, NULL, 0);
+	rig_do(&r, items, 200); /* the thousandth */
+	assert_int_equal(rig_counts(&r).unlearned, 1);
+	assert_int_equal(rig_stop(&r).pooled, 2200);
+}
+
 int
 main(void)
 {
@@ -177,6 +212,7 @@ main(void)
 	    clean_test(slow_ones_are_learned_by_their_mean),
 	    clean_test(each_item_is_timed_without_a_monitor),
 	    clean_test(learned_and_unlearned_by_running),
+	    clean_test(idle_items_teach_nothing),
 	};
 
 	fc_crew_debug_handover(false);
