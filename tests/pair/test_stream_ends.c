@@ -417,7 +417,7 @@ a_server_that_goes_away_keeps_its_streams(void **state)
 	assert_int_equal(send_message(call, "", 1, 0), FARCALL_OK);
 	assert_int_equal(receive_message(call, &message), FARCALL_OK);
 	conn = first_conn(&f);
-	fc_conn_drain(&conn->conn);
+	fc_conn_drain(&conn->conn, "");
 	step(&f, 10);
 	other = start(&f, &chat_method);
 	for (uint32_t i = 0; i < 5; i++) {
