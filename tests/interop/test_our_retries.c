@@ -97,6 +97,34 @@ retries(void **state)
 	farcall_channel_close(channel);
 }
 
+/* Streams are sent again from their first message on. */
+static void
+streams(void **state)
+{
+	farcall_channel *channel = open_channel(CONFIG(RETRIES));
+	const Pair__Message *reply;
+	farcall_call *call = farcall_call_new(channel);
+	Pair__Message request = PAIR__MESSAGE__INIT;
+
+	(void)state;
+	farcall_call_set_timeout_ms(call, 20000);
+	assert_int_equal(pair_test_chat__start(call), FARCALL_OK);
+	request.text = "stream";
+	request.number = 2;
+	for (int i = 0; i < 10; i++, request.number++)
+		assert_int_equal(pair_test_chat__send_request(call, &request), FARCALL_OK);
+	farcall_call_half_close(call);
+	for (uint32_t i = 0; i < 10; i++) {
+		assert_int_equal(pair_test_chat__recv_reply(call, &reply), FARCALL_OK);
+		assert_int_equal(reply->number, i + 2);
+	}
+	assert_int_equal(pair_test_chat__recv_reply(call, &reply), FARCALL_OK);
+	assert_string_equal(reply->text, "- 1 2");
+	assert_int_equal(pair_test_chat__finish(call), FARCALL_OK);
+	farcall_call_free(call);
+	farcall_channel_close(channel);
+}
+
 static void
 pushback(void **state)
 {
@@ -203,6 +231,7 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(retries),
+	    cmocka_unit_test(streams),
 	    cmocka_unit_test(pushback),
 	    cmocka_unit_test(hedges),
 	    cmocka_unit_test(throttling),

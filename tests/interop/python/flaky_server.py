@@ -44,6 +44,14 @@ class Test(pair_pb2_grpc.TestServicer):
         context.send_initial_metadata((("x", "y"),))
         context.abort(grpc.StatusCode.UNAVAILABLE, "after the head")
 
+    def Chat(self, requests, context):
+        """Fails when it has had all of its first `number` streams; then echoes."""
+        requests = list(requests)
+        if note(requests[0], context) < requests[0].number:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
+        yield from requests
+        yield pair_pb2.Message(text=" ".join(seen[requests[0].text]))
+
     def Wait(self, request, context):
         """The first attempts wait until they are cancelled; number `number` answers."""
         if note(request, context) < request.number:
