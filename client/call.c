@@ -129,8 +129,8 @@ fc_call_end_late(fc_client_call *call)
 	char text[FC_ERROR_TEXT * 2];
 
 	if (call->plan == NULL || !fc_plan_describe_wait(call, text, sizeof text))
-		fc_channel_describe_wait(channel, is_in_flight(call), call->waited_ms, text,
-		    sizeof text);
+		fc_channel_describe_wait(
+		    channel, is_in_flight(call), call->waited_ms, text, sizeof text);
 	fc_call_end_with(call, FARCALL_DEADLINE_EXCEEDED, FARCALL_CAUSE_TIMED_OUT, text);
 }
 

@@ -324,7 +324,7 @@ read_old_balancing(const fc_json *at, fc_service_config *config)
 
 	if (!fc_json_text(at, &text))
 		return false;
-	for (size_t i = 0; text[i] != 0 && i < sizeof name - 1; i++)
+	for (size_t i = 0; i < sizeof name - 1 && text[i] != 0; i++)
 		name[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]);
 	return known_policy(name, &config->round_robin) ||
 	    fc_json_bad(at, "\"%.40s\" is no policy known here: pick_first, round_robin", text);

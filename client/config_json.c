@@ -288,7 +288,7 @@ same_name(const char *a, const char *b)
 static bool
 code_of(const fc_json *at, uint32_t *bit)
 {
-	uint32_t code;
+	uint32_t code = 0;
 
 	if (!json_is_string(at->value)) {
 		if (!json_is_integer(at->value))
@@ -313,7 +313,7 @@ code_of(const fc_json *at, uint32_t *bit)
 bool
 fc_json_codes(const fc_json *at, uint32_t *to)
 {
-	uint32_t bit;
+	uint32_t bit = 0;
 
 	if (!fc_json_is_list(at))
 		return false;

@@ -198,14 +198,14 @@ struct fc_line {
 	fc_refs refs; /* until it is closed, and of each call that used it */
 	farcall_channel *channel;
 	fc_list in_channel;
-	fc_list in_race; /* while it connects */
+	fc_list in_race;      /* while it connects */
 	struct fc_node *node; /* round robin: whose it is, until it takes no new calls */
-	fc_list calls;   /* those that have a stream on it */
-	bool ready;      /* the peer has introduced itself */
-	bool going;      /* no new calls */
-	bool full;       /* it had no stream to give; on_capacity will come */
-	bool answered;   /* some call has been */
-	fc_peer peer;    /* from ready on */
+	fc_list calls;        /* those that have a stream on it */
+	bool ready;           /* the peer has introduced itself */
+	bool going;           /* no new calls */
+	bool full;            /* it had no stream to give; on_capacity will come */
+	bool answered;        /* some call has been */
+	fc_peer peer;         /* from ready on */
 };
 
 fc_line *fc_line_open(
@@ -365,7 +365,7 @@ struct farcall_channel {
 	bool peer_timeout_set;
 	bool watchful; /* keepalive without calls: somebody must turn the loop between them */
 	uint64_t seed; /* of the backoff's jitter; 0: by address and time */
-	fc_service_config *service;   /* NULL: none */
+	fc_service_config *service;  /* NULL: none */
 	size_t keep_call, keep_most; /* bytes of requests kept for another attempt */
 	atomic_bool used;
 	fc_error error;     /* the first failure of set-up; under `lock` */

@@ -62,10 +62,10 @@ FARCALL_API void farcall_channel_set_keepalive_without_calls(farcall_channel *ch
 /* A blocking call polls this long before it sleeps. Microseconds, default 0, at most 10,000. */
 FARCALL_API void farcall_channel_set_spin_us(farcall_channel *channel, unsigned us);
 
-/* How calls behave, by method: gRPC's service config, a JSON text (docs/retries.md): time-outs, wait
- * for ready, limits on messages, retries, hedging, round robin. Copied. Checked whole: a bad one is
- * INVALID_ARGUMENT, and the text says where and what is wrong. At most 64 KiB. NULL: none, which is
- * the default. grpc/grpc doc/service_config.md, gRFC A6. */
+/* How calls behave, by method: gRPC's service config, a JSON text (docs/retries.md): time-outs,
+ * wait for ready, limits on messages, retries, hedging, round robin. Copied. Checked whole: a bad
+ * one is INVALID_ARGUMENT, and the text says where and what is wrong. At most 64 KiB. NULL: none,
+ * which is the default. grpc/grpc doc/service_config.md, gRFC A6. */
 FARCALL_API void farcall_channel_set_service_config(farcall_channel *channel, const char *json);
 
 /* Bytes of a request that is kept for another attempt, of one call and of all calls of the channel

@@ -80,7 +80,7 @@ struct fc_flow {
 	const fc_flow_ops *ops;
 	size_t replay;    /* bytes sent that are kept for a further attempt: FC_FLOW_REPLAY */
 	size_t most_sent; /* bytes of a message sent */
-	size_t credit; /* bytes taken that the owner is woken for */
+	size_t credit;    /* bytes taken that the owner is woken for */
 
 	/* the receiver */
 	fc_buf reading;  /* messages that it has of the queue */
