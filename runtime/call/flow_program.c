@@ -34,6 +34,14 @@ misuse(const fc_flow *flow, const char *what)
 	return FARCALL_FAILED_PRECONDITION;
 }
 
+/* The step must not wait here. */
+static farcall_code
+refuse(const fc_flow *flow, const fc_error *error)
+{
+	misuse(flow, error->text);
+	return error->code;
+}
+
 /* Locked, but for the wait: until `is_there`. */
 static void
 await(fc_flow *flow, fc_step *step, bool (*is_there)(const fc_flow *flow), fc_cond *cond)
@@ -170,7 +178,7 @@ fc_flow_send(fc_flow *flow, const ProtobufCMessage *message)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return misuse(flow, error.text);
+		return refuse(flow, &error);
 	if (!enter(&flow->has_sender))
 		return misuse(flow, two_send);
 	code = prepare(flow, message);
@@ -379,7 +387,7 @@ fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return misuse(flow, error.text);
+		return refuse(flow, &error);
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
 	await_message(flow);
@@ -425,7 +433,7 @@ fc_flow_finish(fc_flow *flow)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return misuse(flow, error.text);
+		return refuse(flow, &error);
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
 	discard(flow);
