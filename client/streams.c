@@ -7,6 +7,7 @@
  * pumped under the channel's lock; callbacks then come inside the program's own call.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include "runtime/base/log.h"
 #include "runtime/loop/crew.h"
@@ -339,6 +340,8 @@ make_flow(fc_client_call *call)
 	    base, &flow_ops, &channel->pool, CREDIT(channel->config.stream_window), &error);
 	if (base->flow == NULL)
 		fc_call_settle_error(base, &error);
+	else if (call->rules != NULL)
+		fc_plan_set_flow(call);
 }
 
 /* The one request of a server stream. It waits in the flow, which nobody else has yet. */

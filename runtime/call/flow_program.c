@@ -80,9 +80,9 @@ pack(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	if (!fc_payload_of_message(&payload, message))
 		return fc_fail(error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT,
 		    "a message is nested deeper than %d", FC_MARSHAL_DEPTH);
-	if (payload.size > INT32_MAX)
+	if (payload.size > flow->most_sent)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_TOO_LARGE,
-		    "a message of %zu bytes is larger than %d", payload.size, INT32_MAX);
+		    "a message of %zu bytes is larger than %zu", payload.size, flow->most_sent);
 	at = fc_buf_reserve(&flow->draft, FC_FLOW_HEAD + payload.size);
 	if (at == NULL)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
