@@ -5,13 +5,14 @@
  * there is called again in a loop, not deeper and deeper.
  */
 #include "runtime/call/flow_inside.h"
+#include "runtime/call/intercept.h"
 
 #include "runtime/base/log.h"
 #include "runtime/protocol/grpc/coding.h"
 
 #include <stdio.h>
 
-#define CALLS_A_TURN 64
+#define CALLS_A_TURN 16 /* then what they have sent is written: the peer works meanwhile */
 
 /* ---- places ---- */
 
@@ -67,12 +68,13 @@ pack(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	if (flow->call->out.state != FC_ARENA_OK)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT,
 		    "the memory for the message that was built has reached its cap");
+	fc_intercept_message(flow->call, true, message);
 	if (!fc_payload_of_message(&payload, message))
 		return fc_fail(error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT,
 		    "a message is nested deeper than %d", FC_MARSHAL_DEPTH);
-	if (payload.size > INT32_MAX)
+	if (payload.size > flow->most_sent)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_TOO_LARGE,
-		    "a message of %zu bytes is larger than %d", payload.size, INT32_MAX);
+		    "a message of %zu bytes is larger than %zu", payload.size, flow->most_sent);
 	at = fc_buf_reserve(&flow->draft, FC_FLOW_HEAD + payload.size);
 	if (at == NULL)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
@@ -80,6 +82,7 @@ pack(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	size = (uint32_t)payload.size | (flow->call->plain ? FC_FLOW_MARK : 0);
 	memcpy(at, &size, sizeof size);
 	payload.flat(&payload, at + FC_FLOW_HEAD);
+	fc_intercept_count(flow->call, true, payload.size);
 	fc_buf_add(&flow->draft, FC_FLOW_HEAD + payload.size);
 	return FARCALL_OK;
 }
@@ -328,6 +331,7 @@ unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 	fc_buf plain;
 
 	fc_arena_reset(&call->in);
+	fc_intercept_count(call, false, size);
 	limits.memory = call->in.most;
 	code = inflate(flow, &at, &size, &plain, error);
 	if (code == FARCALL_OK)
@@ -356,6 +360,19 @@ fail_unpack(fc_flow *flow, const fc_error *error)
 	return why.code;
 }
 
+/* The program of a client learns of the end, and so do its hooks; a server's learn elsewhere. */
+static void
+tell_end(fc_flow *flow)
+{
+	farcall_call *call = flow->call;
+
+	if (FARCALL_LIKELY(call->intercept == NULL) || call->ops->server)
+		return;
+	if (flow->reply != NULL && call->code == FARCALL_OK)
+		fc_intercept_message(call, false, flow->reply);
+	fc_intercept_finish(call);
+}
+
 /* The receiver. Takes the message that is there, or says why there is none. */
 static farcall_code
 take(fc_flow *flow, const ProtobufCMessage **message)
@@ -363,13 +380,18 @@ take(fc_flow *flow, const ProtobufCMessage **message)
 	farcall_code code;
 	fc_error error;
 
-	if (!next_message(flow, &code))
+	if (!next_message(flow, &code)) {
+		tell_end(flow);
 		return code;
+	}
 	fc_error_clear(&error);
 	if (unpack(flow, message, &error) != FARCALL_OK) {
 		*message = NULL;
-		return fail_unpack(flow, &error);
+		code = fail_unpack(flow, &error);
+		tell_end(flow);
+		return code;
 	}
+	fc_intercept_message(flow->call, false, *message);
 	if (flow->consumed >= flow->credit)
 		tell_consumed(flow);
 	return FARCALL_OK;
@@ -457,6 +479,7 @@ fc_flow_finish(fc_flow *flow)
 	await(flow, &flow->recv, is_over, &flow->readable);
 	code = flow->code;
 	fc_unlock(&flow->lock);
+	tell_end(flow);
 	leave(&flow->has_receiver);
 	return code;
 }
@@ -546,6 +569,8 @@ call_due(fc_flow *flow)
 		message = code == FARCALL_OK ? flow->reply : NULL;
 	else
 		code = take(flow, &message);
+	if (received.finish)
+		tell_end(flow);
 	leave(&flow->has_receiver);
 	fc_then_call(&received.then, flow->call, code, message);
 	return true;
