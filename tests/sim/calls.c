@@ -242,7 +242,7 @@ finish(sim_call *c, farcall_call *call, farcall_code code, const Pair__Message *
 		wrong(c, "but was not executed, or its handler failed");
 	else if (code != FARCALL_OK && !is_planned(c, call))
 		check_failure(c);
-	else if (c->stream != NULL)
+	else if (c->stream != NULL && (code == FARCALL_OK || !w->oom))
 		sim_stream_check_outcome(c);
 	if (code == FARCALL_OK && c->stream != NULL)
 		check_metadata(c, call);

@@ -121,7 +121,7 @@ choose(sim *w, sim_call *c, bool plain)
 	s->half_closes = sim_odds(w, 2);
 	if (plain) {
 		s->shape = SIM_BOTH;
-		s->most[0] = s->most[1] = 2000;
+		s->most[0] = s->most[1] = 500;
 		s->client.to_send = s->served[0].half.to_send = 5;
 		s->client.pause_at = UINT32_MAX;
 		s->client.send_due = s->client.recv_due = FC_NEVER;
@@ -435,7 +435,7 @@ sim_stream_freed(sim_call *c, farcall_call *call)
 	if (c->done != 0 || s->client.receiving || s->finishing)
 		return;
 	if (sim_odds(c->world, 2)) {
-		s->finishing = true;
+		s->finishing = s->client.out_closed = true;
 		farcall_call_finish_async(call, on_finished, c);
 		return;
 	}
