@@ -322,6 +322,15 @@ got_reply(sim_call *c, const ProtobufCMessage *message)
 		plan_receiving(c);
 }
 
+/* Freed, and nobody asks how it has ended. */
+static void
+given_up(sim_call *c)
+{
+	c->done++;
+	c->code = FARCALL_CANCELLED;
+	c->world->totals->codes[FARCALL_CANCELLED]++;
+}
+
 static void
 on_received(farcall_call *call, farcall_code code, const ProtobufCMessage *message, void *data)
 {
@@ -334,7 +343,9 @@ on_received(farcall_call *call, farcall_code code, const ProtobufCMessage *messa
 		sim_broken(c->world, "call %u: a reply after the end", c->id);
 	if (code == FARCALL_OK) {
 		got_reply(c, message);
-		if (sim_odds(c->world, 10))
+		if (c->call == NULL && c->done == 0 && !c->stream->finishing)
+			given_up(c); /* it was there already when the call was freed */
+		else if (sim_odds(c->world, 10))
 			sim_act_inside(c->world);
 		return;
 	}
@@ -439,10 +450,7 @@ sim_stream_freed(sim_call *c, farcall_call *call)
 		farcall_call_finish_async(call, on_finished, c);
 		return;
 	}
-	farcall_call_cancel(call);
-	c->done++;
-	c->code = FARCALL_CANCELLED;
-	c->world->totals->codes[FARCALL_CANCELLED]++;
+	given_up(c);
 }
 
 bool
