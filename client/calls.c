@@ -128,6 +128,7 @@ fc_call_take(farcall_channel *channel)
 	else if ((call = make(channel)) == NULL)
 		return NULL;
 	call->call.clock = fc_call_clock;
+	call->call.coding = channel->coding;
 	fc_channel_hold(channel);
 	call->channel = channel;
 	call->has_timeout = call->wait_for_ready = false;

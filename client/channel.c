@@ -147,6 +147,7 @@ begin_lists(farcall_channel *channel)
 	channel->config.settings_timeout_ns = FC_CLIENT_SETTINGS_NS;
 	channel->config.user_agent = USER_AGENT;
 	channel->config.scheme = "http";
+	channel->config.codings = FC_CODING_GZIP | FC_CODING_DEFLATE;
 }
 
 /* The program's own mistake is no reason to have no object: it answers that mistake. */
@@ -258,6 +259,17 @@ farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes)
 	if (fc_channel_in_setup(channel, "set max metadata") &&
 	    fc_channel_in_range(channel, "max metadata", bytes, 1024, 1u << 16))
 		channel->config.max_metadata = bytes;
+}
+
+void
+farcall_channel_set_compression(farcall_channel *channel, farcall_coding coding)
+{
+	fc_error error;
+
+	fc_error_clear(&error);
+	if (fc_channel_in_setup(channel, "set compression") &&
+	    !fc_coding_check(coding, &channel->coding, &error))
+		fc_channel_fail(channel, &error);
 }
 
 void

@@ -344,8 +344,9 @@ struct farcall_channel {
 	uint64_t timeout_ns;
 	unsigned spin_us, peer_timeout_ms;
 	bool peer_timeout_set;
-	bool watchful; /* keepalive without calls: somebody must turn the loop between them */
-	uint64_t seed; /* of the backoff's jitter; 0: by address and time */
+	bool watchful;  /* keepalive without calls: somebody must turn the loop between them */
+	uint8_t coding; /* of its calls' messages; 0: none */
+	uint64_t seed;  /* of the backoff's jitter; 0: by address and time */
 	atomic_bool used;
 	fc_error error;     /* the first failure of set-up; under `lock` */
 	atomic_bool failed; /* `error` is set */

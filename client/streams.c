@@ -153,6 +153,7 @@ take_to_wire(farcall_call *base, const fc_payload *payload, bool last)
 
 	if (call->stream == NULL)
 		return FC_SEND_GONE;
+	fc_call_compress(base, call->stream, base->plain_now);
 	sent = line->conn.ops->send_message(line->conn.engine, call->stream, payload, last);
 	fc_line_touch(line);
 	return sent;
@@ -275,6 +276,7 @@ static const fc_flow_ops flow_ops = {
 void
 fc_stream_open(fc_client_call *call)
 {
+	call->stream->raw = call->call.method->shape != FARCALL_CLIENT_STREAM;
 	fc_refs_hold(&call->call.refs);
 	fc_flow_open(call->call.flow);
 	fc_call_drop(&call->call);

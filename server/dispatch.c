@@ -154,6 +154,7 @@ fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t
 		    "a second request message in a call that has one");
 		return;
 	}
+	call->call.compressed = stream->compressed;
 	error.code = FARCALL_OK;
 	limits.memory = call->call.in.most;
 	code = fc_unpack(call->call.method->request, bytes, size, &limits, &call->call.in,
@@ -387,6 +388,7 @@ begin_stream(fc_server_call *call)
 	if (!fc_served_takes(call))
 		return;
 	call->stream->may_pause = true;
+	call->stream->raw = true;
 	start(call);
 }
 

@@ -88,6 +88,7 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 		    service->max_message, &call->memory);
 	}
 	call->call.clock = real_clock;
+	call->call.coding = at->server->coding;
 	fc_refs_hold(&conn->refs);
 	call->conn = conn;
 	call->stream = NULL;
@@ -311,6 +312,7 @@ send_success(fc_server_call *call)
 		send_failure(call, FARCALL_INTERNAL, text);
 		return;
 	}
+	fc_call_compress(&call->call, call->stream, call->call.plain);
 	head = send_head(call);
 	if (head == FC_SEND_TOO_LARGE)
 		refuse(conn, call->stream, "response metadata");

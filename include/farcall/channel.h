@@ -35,6 +35,10 @@ FARCALL_API void farcall_channel_set_max_message(farcall_channel *channel, size_
 /* Bytes of one header list received; more is RESOURCE_EXHAUSTED. Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes);
 
+/* What its calls' messages are compressed with, unless a call says otherwise: see
+ * farcall_call_set_compression(). Default FARCALL_IDENTITY. Answers of either coding are taken. */
+FARCALL_API void farcall_channel_set_compression(farcall_channel *channel, farcall_coding coding);
+
 /* TCP: a server that does not acknowledge what was sent for so long is dead: its connection ends,
  * and calls that it may have seen fail with UNAVAILABLE. Values as for
  * farcall_server_set_peer_timeout_ms(). Default: the keepalive time-out where keepalive is on (gRFC

@@ -255,6 +255,9 @@ set_up(sim *w, sim_call *c)
 		c->deadline = w->clock.now + ms * FC_NS_PER_MS;
 	}
 	farcall_call_set_wait_for_ready(c->call, c->wait_for_ready);
+	if (c->id % 3 != 0)
+		farcall_call_set_compression(
+		    c->call, c->id % 3 == 1 ? FARCALL_GZIP : FARCALL_DEFLATE);
 	if (!c->metadata)
 		return;
 	snprintf(text, sizeof text, "request %u", c->id);
