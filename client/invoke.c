@@ -4,6 +4,7 @@
  * packed here, in the program's thread, and kept until the server has answered.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include "runtime/loop/fork.h"
 
@@ -73,8 +74,10 @@ farcall_call_set_wait_for_ready(farcall_call *base, bool wait)
 	fc_client_call *call =
 	    in_setup(base, "set wait for ready: the call has started, or is a server's");
 
-	if (call != NULL)
-		call->wait_for_ready = wait;
+	if (call == NULL)
+		return;
+	call->has_wait = true;
+	call->wait_for_ready = wait;
 }
 
 void
@@ -133,8 +136,8 @@ check_unary(farcall_call *call, const ProtobufCMessage *request)
 static farcall_code
 used_twice(farcall_call *base, int phase)
 {
-	if (phase == FC_CALL_DONE && base->code != FARCALL_OK)
-		return base->code;
+	if (phase == FC_CALL_DONE && farcall_call_code(base) != FARCALL_OK)
+		return farcall_call_code(base);
 	if (phase == FC_CALL_DONE)
 		return fc_call_misuse(base, "a call is used once");
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: a call is used once",
@@ -168,10 +171,14 @@ fc_call_open(farcall_call *base, const farcall_method *method, const ProtobufCMe
 	base->method = method;
 	if (base->code == FARCALL_OK)
 		check(base, request);
+	if (base->code == FARCALL_OK && call->channel->service != NULL)
+		fc_plan_configure(call);
 	if (base->code == FARCALL_OK)
 		set_deadline(call);
 	if (base->code == FARCALL_OK && call->child.parent != NULL && !fc_call_adopt(&call->child))
 		atomic_store(&base->cancelled, true);
+	if (FARCALL_UNLIKELY(call->channel->chain.n != 0) && base->code == FARCALL_OK)
+		fc_call_hooks_begin(call);
 	return call;
 }
 
@@ -180,9 +187,15 @@ static bool
 set_payload(farcall_call *base, fc_payload *payload, const ProtobufCMessage *request)
 {
 	static const char why[] = "request: nested too deep";
+	const fc_method_config *rules = ((fc_client_call *)base)->rules;
 
-	if (fc_payload_of_message(payload, request))
+	fc_intercept_message(base, true, request);
+	if (fc_payload_of_message(payload, request)) {
+		if (rules != NULL && payload->size > rules->max_request)
+			return fc_plan_refuse(base, payload->size, rules);
+		fc_intercept_count(base, true, payload->size);
 		return true;
+	}
 	fc_call_settle(base, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT, why, sizeof why - 1);
 	return false;
 }
@@ -215,6 +228,8 @@ farcall_call_invoke(farcall_call *base, const farcall_method *method,
 	if (base->code != FARCALL_OK ||
 	    fc_drive(call->channel, &call->waiter, &error) != FARCALL_OK)
 		fc_call_end_unbegun(call, &error);
+	if (FARCALL_UNLIKELY(base->intercept != NULL))
+		fc_call_hooks_done(call);
 	if (base->code == FARCALL_OK && reply != NULL)
 		*reply = call->reply;
 	return base->code;

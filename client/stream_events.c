@@ -46,6 +46,7 @@ take_reply(fc_client_call *call, const uint8_t *bytes, size_t size)
 		return;
 	}
 	base->compressed = call->stream->compressed;
+	fc_intercept_count(base, false, size);
 	fc_error_clear(&error);
 	if (fc_unpack(base->method->reply, bytes, size, &fc_guard_defaults, &base->in, &reply,
 	        &error) != FARCALL_OK) {

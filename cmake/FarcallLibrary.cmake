@@ -6,7 +6,7 @@ function(farcall_library target type)
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(${target} PUBLIC PkgConfig::PROTOBUF_C
-    PRIVATE PkgConfig::LIBUV PkgConfig::ZLIB Threads::Threads)
+    PRIVATE PkgConfig::LIBUV PkgConfig::ZLIB PkgConfig::JANSSON Threads::Threads)
 endfunction()
 
 if(FARCALL_SHARED)

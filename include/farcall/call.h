@@ -148,7 +148,9 @@ FARCALL_API const char *farcall_call_peer(const farcall_call *call);
 FARCALL_API bool farcall_call_peer_ids(
     const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid);
 
-/* Trailing metadata; rules as farcall_call_add_metadata(). */
+/* Trailing metadata; rules as farcall_call_add_metadata(). One key that begins with "grpc-" is the
+ * program's: "grpc-retry-pushback-ms", beside a failure, tells a client that has a retry policy
+ * after how many milliseconds to come again; "-1": not at all (docs/retries.md, gRFC A6). */
 FARCALL_API void farcall_call_add_trailer(farcall_call *call, const char *key, const char *value);
 FARCALL_API void farcall_call_add_trailer_bin(
     farcall_call *call, const char *key, const void *data, size_t size);

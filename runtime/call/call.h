@@ -44,11 +44,14 @@ typedef struct fc_call_ops {
 } fc_call_ops;
 
 typedef struct fc_flow fc_flow;
+typedef struct fc_intercept fc_intercept;
+typedef struct fc_rich fc_rich;
 
 struct farcall_call {
 	/* constant from birth, or from the start of the call on */
 	const fc_call_ops *ops;
-	fc_flow *flow; /* of a streaming call; NULL: unary, or not started (flow.h) */
+	fc_flow *flow;           /* of a streaming call; NULL: unary, or not started (flow.h) */
+	fc_intercept *intercept; /* its hooks; NULL: none (intercept.h) */
 	const farcall_method *method; /* NULL until known */
 	void *self;                   /* server: of the service */
 	uint64_t deadline;            /* ns of the monotonic clock, FC_NEVER: none */
@@ -72,6 +75,7 @@ struct farcall_call {
 	fc_arena kept; /* metadata, texts, what the user keeps */
 	farcall_metadata received, trailers;
 	fc_pairs head, tail; /* to be sent */
+	fc_rich *rich;       /* details of its failure; NULL: none (rich.h) */
 	bool head_sent;
 	bool started;    /* settings are closed */
 	uint8_t coding;  /* of messages sent: FARCALL_GZIP, FARCALL_DEFLATE; 0: none */
@@ -131,6 +135,9 @@ fc_call_compress(const farcall_call *call, fc_stream *stream, bool plain)
 farcall_code fc_call_settle(
     farcall_call *call, farcall_code code, farcall_cause cause, const char *message, size_t size);
 farcall_code fc_call_settle_error(farcall_call *call, const fc_error *error);
+
+/* A client's stream that has ended well, though what it brought cannot be taken: any thread. */
+void fc_call_spoil(farcall_call *call, const fc_error *error);
 
 /* Misuse by the program: a log line, and FAILED_PRECONDITION: on a client's call it sticks, unless
  * that has ended: then it is the answer and, after an OK, the call's text. A client's stream is its

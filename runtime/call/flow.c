@@ -82,6 +82,8 @@ fc_flow_new(
 	atomic_init(&flow->has_sender, false);
 	atomic_init(&flow->dropped, false);
 	flow->credit = credit;
+	flow->replay = FC_FLOW_REPLAY;
+	flow->most_sent = INT32_MAX;
 	fc_arena_init(&flow->wire, pool, FC_CALL_KEPT, NULL, 0);
 	fc_buf_init(&flow->reading, pool, SIZE_MAX / 2);
 	fc_buf_init(&flow->draft, pool, SIZE_MAX / 2);
@@ -288,7 +290,7 @@ pass(fc_flow *flow, size_t size)
 		return;
 	}
 	flow->offered += size;
-	if (flow->offered > FC_FLOW_REPLAY)
+	if (flow->offered > flow->replay)
 		fc_flow_commit(flow);
 }
 

@@ -75,10 +75,12 @@ typedef struct fc_step {
 } fc_step;
 
 struct fc_flow {
-	/* constant */
+	/* constant from the start on */
 	farcall_call *call;
 	const fc_flow_ops *ops;
-	size_t credit; /* bytes taken that the owner is woken for */
+	size_t replay;    /* bytes sent that are kept for a further attempt: FC_FLOW_REPLAY */
+	size_t most_sent; /* bytes of a message sent */
+	size_t credit;    /* bytes taken that the owner is woken for */
 
 	/* the receiver */
 	fc_buf reading;  /* messages that it has of the queue */

@@ -5,13 +5,14 @@
  * there is called again in a loop, not deeper and deeper.
  */
 #include "runtime/call/flow_inside.h"
+#include "runtime/call/intercept.h"
 
 #include "runtime/base/log.h"
 #include "runtime/protocol/grpc/coding.h"
 
 #include <stdio.h>
 
-#define CALLS_A_TURN 64
+#define CALLS_A_TURN 16 /* then what they have sent is written: the peer works meanwhile */
 
 /* ---- places ---- */
 
@@ -33,6 +34,14 @@ misuse(const fc_flow *flow, const char *what)
 {
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", flow->call->method->path, what);
 	return FARCALL_FAILED_PRECONDITION;
+}
+
+/* The step must not wait here. */
+static farcall_code
+refuse(const fc_flow *flow, const fc_error *error)
+{
+	misuse(flow, error->text);
+	return error->code;
 }
 
 /* Locked, but for the wait: until `is_there`. */
@@ -67,12 +76,13 @@ pack(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	if (flow->call->out.state != FC_ARENA_OK)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT,
 		    "the memory for the message that was built has reached its cap");
+	fc_intercept_message(flow->call, true, message);
 	if (!fc_payload_of_message(&payload, message))
 		return fc_fail(error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT,
 		    "a message is nested deeper than %d", FC_MARSHAL_DEPTH);
-	if (payload.size > INT32_MAX)
+	if (payload.size > flow->most_sent)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_TOO_LARGE,
-		    "a message of %zu bytes is larger than %d", payload.size, INT32_MAX);
+		    "a message of %zu bytes is larger than %zu", payload.size, flow->most_sent);
 	at = fc_buf_reserve(&flow->draft, FC_FLOW_HEAD + payload.size);
 	if (at == NULL)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
@@ -80,6 +90,7 @@ pack(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	size = (uint32_t)payload.size | (flow->call->plain ? FC_FLOW_MARK : 0);
 	memcpy(at, &size, sizeof size);
 	payload.flat(&payload, at + FC_FLOW_HEAD);
+	fc_intercept_count(flow->call, true, payload.size);
 	fc_buf_add(&flow->draft, FC_FLOW_HEAD + payload.size);
 	return FARCALL_OK;
 }
@@ -171,7 +182,7 @@ fc_flow_send(fc_flow *flow, const ProtobufCMessage *message)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return misuse(flow, error.text);
+		return refuse(flow, &error);
 	if (!enter(&flow->has_sender))
 		return misuse(flow, two_send);
 	code = prepare(flow, message);
@@ -331,6 +342,8 @@ unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 	limits.memory = call->in.most;
 	code = inflate(flow, &at, &size, &plain, error);
 	if (code == FARCALL_OK)
+		fc_intercept_count(call, false, size);
+	if (code == FARCALL_OK)
 		code = fc_unpack(descriptor, at, size, &limits, &call->in, &unpacked, error);
 	fc_buf_fini(&plain);
 	*message = unpacked;
@@ -338,6 +351,25 @@ unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 	fc_flow_shrink(&flow->reading);
 	flow->consumed += wire_size;
 	flow->n_consumed++;
+	return code;
+}
+
+/* A client's call may have ended well for the wire before its last messages are looked at: then
+ * this is how it has ended. What stands is what every later step answers, too. */
+static farcall_code
+spoil(fc_flow *flow, const fc_error *why)
+{
+	farcall_code code;
+
+	fc_lock(&flow->lock);
+	if (flow->code == FARCALL_OK) {
+		fc_call_spoil(flow->call, why);
+		flow->code = why->code;
+	}
+	code = flow->code;
+	fc_buf_fini(&flow->queue);
+	atomic_store_explicit(&flow->dropped, true, memory_order_release);
+	fc_unlock(&flow->lock);
 	return code;
 }
 
@@ -353,7 +385,20 @@ fail_unpack(fc_flow *flow, const fc_error *error)
 	    server || error->code == FARCALL_RESOURCE_EXHAUSTED ? error->code : FARCALL_INTERNAL,
 	    error->cause, "%s%s", server ? "" : "response: ", error->text);
 	flow->ops->fail(flow->call, &why);
-	return why.code;
+	return server ? why.code : spoil(flow, &why);
+}
+
+/* The program of a client learns of the end, and so do its hooks; a server's learn elsewhere. */
+static void
+tell_end(fc_flow *flow)
+{
+	farcall_call *call = flow->call;
+
+	if (FARCALL_LIKELY(call->intercept == NULL) || call->ops->server)
+		return;
+	if (flow->reply != NULL && call->code == FARCALL_OK)
+		fc_intercept_message(call, false, flow->reply);
+	fc_intercept_finish(call);
 }
 
 /* The receiver. Takes the message that is there, or says why there is none. */
@@ -363,13 +408,18 @@ take(fc_flow *flow, const ProtobufCMessage **message)
 	farcall_code code;
 	fc_error error;
 
-	if (!next_message(flow, &code))
+	if (!next_message(flow, &code)) {
+		tell_end(flow);
 		return code;
+	}
 	fc_error_clear(&error);
 	if (unpack(flow, message, &error) != FARCALL_OK) {
 		*message = NULL;
-		return fail_unpack(flow, &error);
+		code = fail_unpack(flow, &error);
+		tell_end(flow);
+		return code;
 	}
+	fc_intercept_message(flow->call, false, *message);
 	if (flow->consumed >= flow->credit)
 		tell_consumed(flow);
 	return FARCALL_OK;
@@ -403,7 +453,7 @@ fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return misuse(flow, error.text);
+		return refuse(flow, &error);
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
 	await_message(flow);
@@ -449,7 +499,7 @@ fc_flow_finish(fc_flow *flow)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return misuse(flow, error.text);
+		return refuse(flow, &error);
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
 	discard(flow);
@@ -457,6 +507,7 @@ fc_flow_finish(fc_flow *flow)
 	await(flow, &flow->recv, is_over, &flow->readable);
 	code = flow->code;
 	fc_unlock(&flow->lock);
+	tell_end(flow);
 	leave(&flow->has_receiver);
 	return code;
 }
@@ -546,6 +597,8 @@ call_due(fc_flow *flow)
 		message = code == FARCALL_OK ? flow->reply : NULL;
 	else
 		code = take(flow, &message);
+	if (received.finish)
+		tell_end(flow);
 	leave(&flow->has_receiver);
 	fc_then_call(&received.then, flow->call, code, message);
 	return true;

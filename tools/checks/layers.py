@@ -37,19 +37,22 @@ POSIX_ROOMS = [BASE, LOOP, TRANSPORT, "examples", "tools", "bench"]
 EXTRA = {
     "runtime/transport/tls.c": ["openssl"],
     "include/farcall/uv.h": ["uv"],
+    "client/config_json.h": ["jansson"],
 }
 
 # A public header belongs to the room that implements it; farcall.h includes them all.
 PUBLIC = {
     "api": BASE, "alloc": BASE, "code": BASE, "log": BASE, "loop": LOOP, "uv": LOOP,
-    "interface": CALL, "call": CALL, "server": SERVER, "channel": CLIENT, "farcall": "generated",
+    "interface": CALL, "call": CALL, "interceptor": CALL, "raw": CALL, "rich": CALL,
+    "server": SERVER, "channel": CLIENT, "farcall": "generated",
 }
 
 C11 = """assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
 stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar
 wctype""".split()
 PARTIES = {"uv": r"uv(/|\.h)", "protobuf-c": r"protobuf-c/", "zlib": r"zlib\.h", "openssl": r"openssl/",
-           "nghttp2": r"nghttp2/", "cmocka": r"cmocka\.h"}
+           "nghttp2": r"nghttp2/", "cmocka": r"cmocka\.h",
+           "jansson": r"jansson"}
 
 
 def room_of(path):
