@@ -121,7 +121,8 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 	const fc_request request = {.path = {path, strlen(path)},
 	    .timeout_ns = time_left(call),
 	    .n_metadata = call->call.head.n,
-	    .metadata = call->call.head.at};
+	    .metadata = call->call.head.at,
+	    .coding = call->call.coding};
 
 	if (request.timeout_ns == 0) {
 		fc_call_end_late(call);
@@ -141,6 +142,7 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 		call->stream->max_message =
 		    FC_MIN(call->stream->max_message, call->rules->max_message);
 	fc_list_append(&line->calls, &call->in_list);
+	fc_call_compress(&call->call, call->stream, call->call.plain);
 	if (call->call.flow != NULL)
 		fc_stream_open(call);
 	else
@@ -196,11 +198,13 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 		fc_stream_message(call, bytes, size);
 		return;
 	}
+	fc_intercept_count(&call->call, false, size);
 	if (call->reply != NULL) {
 		fc_call_end_with(call, FARCALL_INTERNAL, FARCALL_CAUSE_PROTOCOL,
 		    "more than one response message");
 		return;
 	}
+	call->call.compressed = stream->compressed;
 	fc_error_clear(&error);
 	if (fc_unpack(call->call.method->reply, bytes, size, &fc_guard_defaults, &call->call.in,
 	        &call->reply, &error) == FARCALL_OK)

@@ -13,6 +13,7 @@
 #include "runtime/base/log.h"
 #include "runtime/loop/fork.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 /* ---- its end ---- */
@@ -57,6 +58,8 @@ fc_call_tell(fc_client_call *call)
 	farcall_call *base = &call->call;
 	const ProtobufCMessage *reply = base->code == FARCALL_OK ? call->reply : NULL;
 
+	if (FARCALL_UNLIKELY(base->intercept != NULL))
+		fc_call_hooks_done(call);
 	if (call->thunk != NULL)
 		call->thunk(base, base->code, reply, call->typed_done, call->data);
 	else if (call->done != NULL)
@@ -128,7 +131,10 @@ fc_call_end_late(fc_client_call *call)
 	farcall_channel *channel = call->channel;
 	char text[FC_ERROR_TEXT * 2];
 
-	if (call->plan == NULL || !fc_plan_describe_wait(call, text, sizeof text))
+	if (FARCALL_UNLIKELY(fc_call_hooks_held(call)))
+		snprintf(text, sizeof text, "after %" PRIu64 " ms, waiting for an interceptor",
+		    call->waited_ms);
+	else if (call->plan == NULL || !fc_plan_describe_wait(call, text, sizeof text))
 		fc_channel_describe_wait(
 		    channel, is_in_flight(call), call->waited_ms, text, sizeof text);
 	fc_call_end_with(call, FARCALL_DEADLINE_EXCEEDED, FARCALL_CAUSE_TIMED_OUT, text);
@@ -160,7 +166,7 @@ begin(fc_waiter *waiter)
 		    call, FARCALL_CANCELLED, FARCALL_CAUSE_SHUTDOWN, "the channel has been closed");
 	else if (fc_call_is_late(call))
 		fc_call_end_late(call);
-	else
+	else if (FARCALL_LIKELY(call->call.intercept == NULL) || !fc_call_hooks_hold(call))
 		fc_picker_take(channel, call);
 }
 

@@ -129,6 +129,7 @@ fc_call_take(farcall_channel *channel)
 	else if ((call = make(channel)) == NULL)
 		return NULL;
 	call->call.clock = fc_call_clock;
+	call->call.coding = channel->coding;
 	fc_channel_hold(channel);
 	call->channel = channel;
 	call->has_timeout = call->wait_for_ready = call->has_wait = false;
@@ -161,6 +162,8 @@ fc_call_destroy(farcall_call *base)
 	farcall_channel *channel = call->channel;
 	bool keep;
 
+	if (FARCALL_UNLIKELY(base->intercept != NULL))
+		fc_intercept_finish(base); /* a stream whose end nobody has asked for */
 	fc_call_leave(&call->child);
 	fc_call_forget_request(call);
 	if (call->plan != NULL)

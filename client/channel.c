@@ -135,6 +135,7 @@ begin_lists(farcall_channel *channel)
 	fc_pool_init(&channel->pool, FC_CLIENT_POOL_MOST);
 	fc_list_init(&channel->sleepers);
 	fc_list_init(&channel->pending);
+	fc_list_init(&channel->held);
 	fc_list_init(&channel->planned);
 	fc_list_init(&channel->lines);
 	fc_list_init(&channel->ready_waits);
@@ -152,6 +153,7 @@ begin_lists(farcall_channel *channel)
 	channel->config.settings_timeout_ns = FC_CLIENT_SETTINGS_NS;
 	channel->config.user_agent = USER_AGENT;
 	channel->config.scheme = "http";
+	channel->config.codings = FC_CODING_GZIP | FC_CODING_DEFLATE;
 }
 
 /* The program's own mistake is no reason to have no object: it answers that mistake. */
@@ -266,6 +268,17 @@ farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes)
 }
 
 void
+farcall_channel_set_compression(farcall_channel *channel, farcall_coding coding)
+{
+	fc_error error;
+
+	fc_error_clear(&error);
+	if (fc_channel_in_setup(channel, "set compression") &&
+	    !fc_coding_check(coding, &channel->coding, &error))
+		fc_channel_fail(channel, &error);
+}
+
+void
 farcall_channel_set_spin_us(farcall_channel *channel, unsigned us)
 {
 	if (fc_channel_in_setup(channel, "set spin") &&
@@ -288,6 +301,19 @@ farcall_channel_set_peer_timeout_ms(farcall_channel *channel, uint64_t ms)
 	        fc_channel_in_range(channel, "peer time-out", ms, FC_CLIENT_PEER_TIMEOUT_LEAST_MS,
 	            FC_CLIENT_PEER_TIMEOUT_MOST_MS)))
 		set_peer_timeout(channel, ms);
+}
+
+void
+farcall_channel_intercept(
+    farcall_channel *channel, const farcall_interceptor *hooks, size_t hooks_size, void *data)
+{
+	fc_error error;
+
+	if (!fc_channel_in_setup(channel, "intercept"))
+		return;
+	fc_error_clear(&error);
+	if (fc_interceptors_add(&channel->chain, hooks, hooks_size, data, &error) != FARCALL_OK)
+		fc_channel_fail(channel, &error);
 }
 
 void
@@ -364,6 +390,7 @@ fc_channel_shut(farcall_channel *channel)
 		fc_subchannel_stop(channel);
 	end_calls(&channel->planned); /* first: their shadows stand on the other lists */
 	end_calls(&channel->pending);
+	end_calls(&channel->held);
 	fc_list_each (item, next, &channel->lines)
 		end_calls(&FC_CONTAINER(item, fc_line, in_channel)->calls);
 	fc_error_clear(&closed);

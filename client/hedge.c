@@ -36,6 +36,8 @@ make_shadow(fc_plan *plan)
 	shadow->wait_for_ready = call->wait_for_ready;
 	shadow->rules = call->rules;
 	shadow->payload = call->payload;
+	shadow->call.coding = call->call.coding;
+	shadow->call.plain = call->call.plain;
 	if (plan->begun == 0) {
 		shadow->call.head = call->call.head;
 	} else if (!fc_plan_count(shadow, &call->call.head, plan->begun)) {
@@ -143,6 +145,7 @@ show(fc_plan *plan, fc_client_call *shadow)
 	base->received = from->received;
 	base->trailers = from->trailers;
 	base->of_peer = from->of_peer;
+	base->compressed = from->compressed;
 	base->code = from->code;
 	base->cause = from->cause;
 	base->error = from->error;

@@ -16,6 +16,7 @@
 #include "runtime/call/call.h"
 #include "runtime/call/conn.h"
 #include "runtime/call/flow.h"
+#include "runtime/call/intercept.h"
 #include "runtime/call/marshal.h"
 #include "runtime/loop/thread.h"
 #include "runtime/transport/transport.h"
@@ -224,7 +225,8 @@ typedef enum fc_call_phase { FC_CALL_IDLE, FC_CALL_OPEN, FC_CALL_DONE } fc_call_
 /* What a streaming call has besides; while call.flow is set. */
 typedef struct fc_streaming {
 	/* the owner */
-	bool tail; /* it has ended by the peer's status */
+	bool tail;      /* it has ended by the peer's status */
+	unsigned given; /* messages, to the engine, in this pump */
 	fc_task tell;
 
 	/* the flow's, one at a time */
@@ -333,6 +335,13 @@ bool fc_attempt_open(
 void fc_attempt_fail_unpack(fc_client_call *call, const fc_error *error);
 void fc_attempt_drop(fc_client_call *call, farcall_code code); /* resets it, if it has not ended */
 
+/* hooks.c: in the program's thread: begin; at the end: the reply is shown, then end */
+void fc_call_hooks_begin(fc_client_call *call);
+void fc_call_hooks_done(fc_client_call *call);
+bool fc_call_hooks_hold(
+    fc_client_call *call); /* the owner. true: it waits for them, or has ended */
+bool fc_call_hooks_held(const fc_client_call *call);
+
 /* picker.c */
 void fc_picker_take(farcall_channel *channel, fc_client_call *call);
 void fc_picker_again(farcall_channel *channel, fc_client_call *call); /* first in the queue */
@@ -362,9 +371,11 @@ struct farcall_channel {
 	bool lent;               /* the loop is the program's */
 	uint64_t timeout_ns;
 	unsigned spin_us, peer_timeout_ms;
+	fc_interceptors chain;
 	bool peer_timeout_set;
-	bool watchful; /* keepalive without calls: somebody must turn the loop between them */
-	uint64_t seed; /* of the backoff's jitter; 0: by address and time */
+	bool watchful;  /* keepalive without calls: somebody must turn the loop between them */
+	uint8_t coding; /* of its calls' messages; 0: none */
+	uint64_t seed;  /* of the backoff's jitter; 0: by address and time */
 	fc_service_config *service;  /* NULL: none */
 	size_t keep_call, keep_most; /* bytes of requests kept for another attempt */
 	atomic_bool used;
@@ -399,6 +410,7 @@ struct farcall_channel {
 	fc_subchannel sub;
 	fc_spread spread;
 	fc_list pending; /* calls that wait for a line */
+	fc_list held;    /* calls whose begin hooks pend */
 	fc_list planned; /* calls that rest before a retry, or hedge */
 	size_t kept;     /* bytes of requests kept for another attempt */
 	unsigned tokens; /* of the service config's throttling, thousandths */

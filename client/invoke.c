@@ -177,6 +177,8 @@ fc_call_open(farcall_call *base, const farcall_method *method, const ProtobufCMe
 		set_deadline(call);
 	if (base->code == FARCALL_OK && call->child.parent != NULL && !fc_call_adopt(&call->child))
 		atomic_store(&base->cancelled, true);
+	if (FARCALL_UNLIKELY(call->channel->chain.n != 0) && base->code == FARCALL_OK)
+		fc_call_hooks_begin(call);
 	return call;
 }
 
@@ -187,9 +189,12 @@ set_payload(farcall_call *base, fc_payload *payload, const ProtobufCMessage *req
 	static const char why[] = "request: nested too deep";
 	const fc_method_config *rules = ((fc_client_call *)base)->rules;
 
-	if (fc_payload_of_message(payload, request))
+	fc_intercept_message(base, true, request);
+	if (fc_payload_of_message(payload, request)) {
+		fc_intercept_count(base, true, payload->size);
 		return rules == NULL || payload->size <= rules->max_request ||
 		    fc_plan_refuse(base, payload->size, rules);
+	}
 	fc_call_settle(base, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT, why, sizeof why - 1);
 	return false;
 }
@@ -222,6 +227,8 @@ farcall_call_invoke(farcall_call *base, const farcall_method *method,
 	if (base->code != FARCALL_OK ||
 	    fc_drive(call->channel, &call->waiter, &error) != FARCALL_OK)
 		fc_call_end_unbegun(call, &error);
+	if (FARCALL_UNLIKELY(base->intercept != NULL))
+		fc_call_hooks_done(call);
 	if (base->code == FARCALL_OK && reply != NULL)
 		*reply = call->reply;
 	return base->code;

@@ -14,6 +14,8 @@ fc_server_conn_drop(fc_server_conn *conn)
 
 	if (!fc_refs_drop(&conn->refs))
 		return;
+	if (FARCALL_UNLIKELY(conn->welcome))
+		fc_session_close(conn);
 	fc_free(conn);
 	fc_server_drop(server);
 }
@@ -119,6 +121,8 @@ adopt(fc_server_conn *conn)
 	fc_conn_peer(&conn->conn, &conn->peer);
 	if (!fc_lifecycle_begin(conn))
 		fc_conn_close(&conn->conn, FARCALL_RESOURCE_EXHAUSTED, "out of memory");
+	if (at->server->on_open != NULL || at->server->on_close != NULL)
+		fc_session_open(conn);
 }
 
 static void

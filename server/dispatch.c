@@ -30,6 +30,8 @@ fc_dispatch_lookup(void *owner, const char *path, size_t size)
 	const fc_server_conn *conn = conn_of(owner);
 	const fc_route *route = fc_routes_find(conn->home, path, size);
 
+	if (route == NULL)
+		route = fc_routes_find(conn->home, "*", 1);
 	if (route == NULL || (route->service->endpoints >> conn->endpoint->index & 1) == 0)
 		return NULL;
 	return route;
@@ -94,19 +96,29 @@ deadline_of(fc_loop *loop, uint64_t timeout_ns)
 	return timeout_ns < FC_NEVER - now ? now + timeout_ns : FC_NEVER;
 }
 
-/* A handler that is to take many messages does not wait for the first one. */
-static void
+static bool
 begin_stream(fc_server_call *call)
 {
 	if (!fc_served_begin(call)) {
 		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "no memory for the stream");
-		return;
+		return false;
 	}
-	if (!fc_served_takes(call))
+	call->stream->may_pause = call->stream->raw = fc_served_takes(call);
+	return true;
+}
+
+/* What is not done for each call. A handler that is to take many messages does not wait for the
+ * first one. */
+static void
+begin_otherwise(fc_server_call *call, const fc_head *head)
+{
+	if (call->call.method->shape != FARCALL_UNARY && !begin_stream(call))
 		return;
-	call->stream->may_pause = true;
-	fc_dispatch_start(call);
+	if (call->service->extras != 0)
+		fc_hooks_arrived(call, head);
+	else if (fc_served_takes(call))
+		fc_dispatch_start(call);
 }
 
 void
@@ -144,8 +156,8 @@ fc_dispatch_request(void *owner, fc_stream *stream, const fc_head *head)
 	        &call->call.kept, head->n_metadata, head->metadata))
 		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "no memory for the request's metadata");
-	else if (FARCALL_UNLIKELY(route->method->shape != FARCALL_UNARY))
-		begin_stream(call);
+	else if (FARCALL_UNLIKELY((route->service->extras | (unsigned)route->method->shape) != 0))
+		begin_otherwise(call, head); /* FARCALL_UNARY is 0 */
 }
 
 void
@@ -167,6 +179,8 @@ fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t
 		    "a second request message in a call that has one");
 		return;
 	}
+	call->call.compressed = stream->compressed;
+	fc_intercept_count(&call->call, false, size);
 	error.code = FARCALL_OK;
 	limits.memory = call->call.in.most;
 	code = fc_unpack(call->call.method->request, bytes, size, &limits, &call->call.in,
@@ -393,7 +407,9 @@ fc_dispatch_half_close(void *owner, fc_stream *stream)
 	fc_server_call *call = call_of(stream);
 
 	(void)owner;
-	if (FARCALL_LIKELY(call->request != NULL))
+	if (FARCALL_UNLIKELY(call->call.intercept != NULL) && call->request != NULL)
+		fc_hooks_half_closed(call);
+	else if (FARCALL_LIKELY(call->request != NULL))
 		fc_dispatch_start(call);
 	else if (call->call.flow != NULL && fc_served_takes(call))
 		fc_flow_end(call->call.flow);
@@ -421,6 +437,8 @@ fc_dispatch_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 	fc_server_call *call = call_of(stream);
 
 	(void)owner;
+	fc_intercept_outcome(
+	    &call->call, abort->code, abort->cause, abort->text, strlen(abort->text));
 	fc_reply_lost(call, abort->code);
 }
 
@@ -434,6 +452,7 @@ fc_dispatch_cancel_all(fc_server_conn *conn, farcall_code code, const char *why)
 
 		if (conn->conn.engine != NULL)
 			fc_server_send_tail(&conn->conn, call->stream, &tail);
+		fc_intercept_outcome(&call->call, code, FARCALL_CAUSE_SHUTDOWN, why, strlen(why));
 		fc_reply_lost(call, FARCALL_CANCELLED);
 	}
 }

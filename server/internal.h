@@ -10,6 +10,7 @@
 #include "runtime/base/list.h"
 #include "runtime/call/call.h"
 #include "runtime/call/conn.h"
+#include "runtime/call/intercept.h"
 #include "runtime/call/marshal.h"
 #include "runtime/call/memo.h"
 #include "runtime/loop/crew.h"
@@ -47,6 +48,9 @@ typedef enum fc_server_state {
 
 typedef struct fc_old_service fc_old_service;
 
+/* What a service's calls go through that others do not. */
+enum { FC_EXTRA_HOOKS = 1, FC_EXTRA_ANY_PATH = 2 };
+
 /* Of connections; ms, 0: never. */
 typedef struct fc_lifecycle {
 	unsigned keepalive, keepalive_timeout;
@@ -66,6 +70,8 @@ struct farcall_service {
 	size_t max_calls, max_message; /* 0: the server's */
 	uint8_t *places;               /* fc_work_place of each method; NULL: none was declared */
 	fc_quota calls;                /* if it has a limit of its own; from start on */
+	fc_interceptor authorize;      /* its begin; NULL: none */
+	unsigned extras;               /* FC_EXTRA_…; from start on */
 	fc_list allowed;               /* fc_name; empty: every endpoint */
 	uint64_t endpoints; /* bit i: reachable at the endpoint with index i; from start on */
 };
@@ -154,6 +160,7 @@ struct farcall_server {
 	fc_error error;
 	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
 	unsigned peer_timeout_ms;
+	uint8_t coding; /* of answers; 0: none */
 	bool peer_timeout_set;
 	fc_lifecycle life;
 	uint64_t seed; /* of ages' jitter; 0: by address and time */
@@ -162,6 +169,10 @@ struct farcall_server {
 	bool lent; /* the loop is the program's */
 	fc_list services, endpoints, registries;
 	unsigned n_endpoints;
+	fc_interceptors chain; /* interceptors */
+	farcall_on_open *on_open;
+	farcall_on_close *on_close;
+	void *on_connection_data;
 	size_t n_loops;
 	fc_loop *loop; /* the first one's */
 
@@ -209,6 +220,8 @@ typedef struct fc_server_conn {
 	fc_list held; /* those whose handlers wait until the peer takes more of what was answered */
 	fc_metadata_memo memo;
 	fc_peer peer;
+	bool welcome;      /* on_close is to be called */
+	void *user;        /* as on_open has given it */
 	fc_timer life;     /* lifecycle.c; runs if idle or age is limited */
 	bool idles;        /* idle is */
 	uint64_t quiet_at; /* its last call ended; FC_NEVER: it has had one since the last flush */
@@ -368,6 +381,17 @@ bool fc_reply_post(fc_server_call *call, fc_task *task);
 extern const fc_call_ops fc_server_call_ops;
 void fc_server_calls_free(fc_server_loop *at);
 fc_server_call *fc_server_call_new(fc_server_conn *conn, const fc_route *route);
+
+/* hooks.c: interceptors and authorisation; catch_all.c: any path */
+void fc_hooks_settle(farcall_server *server, farcall_service *service);
+void fc_hooks_arrived(fc_server_call *call, const fc_head *head); /* of a service with extras */
+void fc_hooks_half_closed(fc_server_call *call);
+void fc_hooks_answer(fc_server_call *call); /* its reply is about to be sent */
+bool fc_catch_all_name(fc_server_call *call, const fc_head *head); /* false: no memory */
+
+/* sessions.c: connections that the program is told of. */
+void fc_session_open(fc_server_conn *conn); /* it may be refused, and closes then */
+void fc_session_close(fc_server_conn *conn);
 
 /* stream.c: calls with a flow; of the loop's owner, but for the last two */
 bool fc_served_begin(fc_server_call *call);       /* gives it one; false: no memory */

@@ -123,10 +123,12 @@ fc_publish_all(farcall_server *server, fc_error *error)
 	fc_list_each (registry, next_registry, &server->registries) {
 		const char *dir = FC_CONTAINER(registry, fc_registry, in_server)->dir;
 
-		fc_list_each (service, next_service, &server->services) {
-			farcall_code code = publish_service(
-			    server, dir, FC_CONTAINER(service, farcall_service, in_server), error);
+		fc_list_each (item, next_item, &server->services) {
+			farcall_service *service = FC_CONTAINER(item, farcall_service, in_server);
+			farcall_code code = FARCALL_OK;
 
+			if ((service->extras & FC_EXTRA_ANY_PATH) == 0)
+				code = publish_service(server, dir, service, error);
 			if (code != FARCALL_OK)
 				return code;
 		}

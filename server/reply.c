@@ -7,6 +7,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/log.h"
+#include "runtime/call/rich.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -88,6 +89,7 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 		    service->max_message, &call->memory);
 	}
 	call->call.clock = real_clock;
+	call->call.coding = at->server->coding;
 	fc_refs_hold(&conn->refs);
 	call->conn = conn;
 	call->stream = NULL;
@@ -141,6 +143,7 @@ detach(fc_server_call *call)
 	fc_list_remove(&call->in_fresh);
 	if (call->deadline.at != 0)
 		fc_timer_stop(conn->loop, &call->deadline);
+	fc_intercept_end(&call->call);
 }
 
 void
@@ -185,6 +188,9 @@ refuse(fc_conn *conn, fc_stream *stream, const char *what)
 	snprintf(text, sizeof text, "%s: %s", what, why.text);
 	tail.message.at = text;
 	tail.message.size = strlen(text);
+	if (stream->user != NULL) /* else the call was refused before it was one */
+		fc_intercept_outcome(&((fc_server_call *)stream->user)->call, tail.code,
+		    FARCALL_CAUSE_LIMIT, text, tail.message.size);
 	sent = conn->ops->send_tail(conn->engine, stream, &tail);
 	if (sent == FC_SEND_TOO_LARGE) {
 		tail.message.size = 0;
@@ -215,6 +221,8 @@ fc_reply_end(fc_server_call *call, farcall_code code, const char *text)
 		fc_server_send_tail(conn, call->stream, &tail);
 		fc_conn_touch(conn);
 	}
+	fc_intercept_outcome(
+	    &call->call, code, FARCALL_CAUSE_NONE, tail.message.at, tail.message.size);
 	fc_reply_lost(call,
 	    code == FARCALL_DEADLINE_EXCEEDED ? FARCALL_DEADLINE_EXCEEDED : FARCALL_CANCELLED);
 }
@@ -230,25 +238,46 @@ send_head(fc_server_call *call)
 	    conn->engine, call->stream, call->call.head.n, call->call.head.at);
 }
 
+/* With the details of the failure, if there are any and the peer takes them; they stand last. */
+static void
+send_failure_tail(fc_server_call *call, fc_tail *tail)
+{
+	bool rich =
+	    call->call.rich != NULL && fc_rich_put(&call->call, tail->code, tail->message.at);
+	fc_conn *conn = &call->conn->conn;
+	fc_send sent = FC_SEND_NO_MEMORY;
+
+	tail->n_metadata = call->call.tail.n;
+	tail->metadata = call->call.tail.at;
+	if (rich)
+		sent = conn->ops->send_tail(conn->engine, call->stream, tail);
+	if (rich && sent != FC_SEND_TOO_LARGE && sent != FC_SEND_NO_MEMORY)
+		return;
+	if (sent == FC_SEND_TOO_LARGE) {
+		fc_log(FARCALL_LOG_WARNING,
+		    "%s: its details are left out, the peer would not take them",
+		    call->call.method->path);
+		tail->n_metadata--;
+	}
+	fc_server_send_tail(conn, call->stream, tail);
+}
+
 static void
 send_failure(fc_server_call *call, farcall_code code, const char *text)
 {
-	const fc_tail tail = {.code = code,
-	    .message = {text, strlen(text)},
-	    .n_metadata = call->call.tail.n,
-	    .metadata = call->call.tail.at};
-	fc_conn *conn = &call->conn->conn;
+	fc_tail tail = {.code = code, .message = {text, strlen(text)}};
 
 	if (send_head(call) == FC_SEND_TOO_LARGE)
-		refuse(conn, call->stream, "response metadata");
+		refuse(&call->conn->conn, call->stream, "response metadata");
 	else
-		fc_server_send_tail(conn, call->stream, &tail);
+		send_failure_tail(call, &tail);
+	fc_intercept_outcome(&call->call, code, FARCALL_CAUSE_NONE, text, tail.message.size);
 }
 
 void
 fc_reply_failure(fc_server_call *call, farcall_code code, farcall_cause cause, const char *text)
 {
-	(void)cause;
+	fc_intercept_outcome(&call->call, code, cause, text, strlen(text));
 	if (call->stream != NULL) {
 		send_failure(call, code, text);
 		fc_conn_touch(&call->conn->conn);
@@ -311,6 +340,7 @@ send_success(fc_server_call *call)
 		send_failure(call, FARCALL_INTERNAL, text);
 		return;
 	}
+	fc_call_compress(&call->call, call->stream, call->call.plain);
 	head = send_head(call);
 	if (head == FC_SEND_TOO_LARGE)
 		refuse(conn, call->stream, "response metadata");
@@ -339,6 +369,8 @@ fc_reply(fc_server_call *call, farcall_code code)
 	if (call->stream == NULL)
 		return;
 	code = outcome(call, code);
+	if (FARCALL_UNLIKELY(call->call.intercept != NULL) && code == FARCALL_OK)
+		fc_hooks_answer(call);
 	if (code == FARCALL_OK)
 		send_success(call);
 	else
@@ -354,6 +386,7 @@ pack(fc_server_call *call, const ProtobufCMessage *reply)
 {
 	fc_payload payload;
 
+	fc_intercept_message(&call->call, true, reply);
 	if (!fc_payload_of_message(&payload, reply))
 		return farcall_call_fail(&call->call, FARCALL_INTERNAL, TOO_DEEP, FC_MARSHAL_DEPTH);
 	call->packed = payload.size <= INT32_MAX
@@ -455,6 +488,12 @@ farcall_call_fail(farcall_call *call, farcall_code code, const char *format, ...
 	va_list arguments;
 	char *text;
 
+	if (call != NULL && FARCALL_UNLIKELY(fc_intercept_stages(call))) {
+		va_start(arguments, format);
+		fc_intercept_stage_failure(call, code, format, arguments);
+		va_end(arguments);
+		return code;
+	}
 	if (call == NULL || code == FARCALL_OK || call->doomed)
 		return call != NULL && call->doomed ? call->code : code;
 	if (!call->ops->server) {
@@ -464,8 +503,10 @@ farcall_call_fail(farcall_call *call, farcall_code code, const char *format, ...
 	va_start(arguments, format);
 	text = fc_arena_vprintf(&call->kept, format, arguments);
 	va_end(arguments);
-	call->code = FARCALL_OK; /* the last word counts */
+	fc_spin_lock(&call->lock); /* a step of a stream may fail meanwhile, in another thread */
+	call->code = FARCALL_OK;   /* the last word counts */
 	fc_call_settle(call, code, FARCALL_CAUSE_NONE, text, text != NULL ? strlen(text) : 0);
+	fc_spin_unlock(&call->lock);
 	return code;
 }
 

@@ -218,6 +218,7 @@ fc_services_settle(farcall_server *server, fc_error *error)
 
 		if (resolve_allowed(server, service, error) != FARCALL_OK)
 			return error->code;
+		fc_hooks_settle(server, service);
 		if (service->max_message == 0)
 			service->max_message = server->max_message;
 		if (service->max_calls != 0 &&

@@ -9,6 +9,7 @@
 #define FARCALL_CHANNEL_H
 
 #include <farcall/call.h>
+#include <farcall/interceptor.h>
 #include <farcall/loop.h>
 
 FARCALL_BEGIN_DECLS
@@ -34,6 +35,10 @@ FARCALL_API void farcall_channel_set_max_message(farcall_channel *channel, size_
 
 /* Bytes of one header list received; more is RESOURCE_EXHAUSTED. Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes);
+
+/* What its calls' messages are compressed with, unless a call says otherwise: see
+ * farcall_call_set_compression(). Default FARCALL_IDENTITY. Answers of either coding are taken. */
+FARCALL_API void farcall_channel_set_compression(farcall_channel *channel, farcall_coding coding);
 
 /* TCP: a server that does not acknowledge what was sent for so long is dead: its connection ends,
  * and calls that it may have seen fail with UNAVAILABLE. Values as for
@@ -73,6 +78,13 @@ FARCALL_API void farcall_channel_set_service_config(farcall_channel *channel, co
  * Default 256 KiB and 16 MiB. */
 FARCALL_API void farcall_channel_set_retry_buffer(
     farcall_channel *channel, size_t bytes_of_call, size_t bytes_of_channel);
+
+/* Adds an interceptor to all calls of the channel (farcall/interceptor.h). `hooks`, `hooks_size`
+ * bytes of it, is copied; `data` is given to each of its functions and must be valid until the last
+ * call of the channel has ended and was freed. At most 16: one more is RESOURCE_EXHAUSTED.
+ * INVALID_ARGUMENT: `hooks` is NULL. */
+FARCALL_API void farcall_channel_intercept(
+    farcall_channel *channel, const farcall_interceptor *hooks, size_t hooks_size, void *data);
 
 typedef enum farcall_state {
 	FARCALL_IDLE,

@@ -8,9 +8,12 @@
 #include <farcall/call.h>
 #include <farcall/channel.h>
 #include <farcall/code.h>
+#include <farcall/interceptor.h>
 #include <farcall/interface.h>
 #include <farcall/log.h>
 #include <farcall/loop.h>
+#include <farcall/raw.h>
+#include <farcall/rich.h>
 #include <farcall/server.h>
 
 #endif

@@ -11,7 +11,9 @@
 #define FARCALL_SERVER_H
 
 #include <farcall/call.h>
+#include <farcall/interceptor.h>
 #include <farcall/loop.h>
+#include <farcall/raw.h>
 
 FARCALL_BEGIN_DECLS
 
@@ -39,6 +41,10 @@ FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t b
 /* Bytes of one header list received: names, values, and 32 a field (RFC 9113 section 6.5.2).
  * Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
+
+/* What answers are compressed with, for clients that take it, unless a handler says otherwise: see
+ * farcall_call_set_compression(). Default FARCALL_IDENTITY. Requests of either coding are taken. */
+FARCALL_API void farcall_server_set_compression(farcall_server *server, farcall_coding coding);
 
 /* TCP: a peer that does not acknowledge what was sent for so long is dead: its connection ends and
  * its calls are cancelled. Milliseconds; 1,000 to 86,400,000, in whole seconds on macOS and
@@ -152,6 +158,64 @@ FARCALL_API void farcall_service_set_blocking(
  * (farcall_endpoint_set_name()); elsewhere its methods are UNIMPLEMENTED. A name that no endpoint
  * has by listen is NOT_FOUND. */
 FARCALL_API void farcall_service_allow_endpoint(farcall_service *service, const char *name);
+
+/* ---- hooks ---- */
+
+/* Adds an interceptor to all services' calls (farcall/interceptor.h). `hooks`, `hooks_size` bytes
+ * of it, is copied; `data` is given to each of its functions and must be valid until
+ * farcall_server_free() has returned and no begin of it pends. At most 16: one more is
+ * RESOURCE_EXHAUSTED. INVALID_ARGUMENT: `hooks` is NULL. */
+FARCALL_API void farcall_server_intercept(
+    farcall_server *server, const farcall_interceptor *hooks, size_t hooks_size, void *data);
+
+/* Asked for each call of the service, after the server's interceptors, before its request is
+ * counted or dispatched: who may call? By metadata, farcall_call_peer(), farcall_call_peer_ids(),
+ * farcall_call_connection_data(), farcall_call_method(). It is a begin hook in every respect: OK,
+ * or PENDING, or a code that refuses, such as PERMISSION_DENIED; on the loop's thread, so it must
+ * not block. NULL: everybody may. `data` as in farcall_server_intercept(). */
+FARCALL_API void farcall_service_set_authorize(
+    farcall_service *service, farcall_begin_hook *authorize, void *data);
+
+/* Who has connected. It may grow at its end. */
+typedef struct farcall_connection {
+	const char *peer;      /* as farcall_call_peer() */
+	const char *endpoint;  /* its name (farcall_endpoint_set_name()), "" if it has none */
+	int64_t uid, gid, pid; /* as farcall_call_peer_ids(); -1: not known */
+} farcall_connection;
+
+/* FARCALL_OK: it may stay, and calls are given *user (NULL if it is left alone) by
+ * farcall_call_connection_data(). Any other code: it is closed, with a line in the log (level
+ * INFO), and farcall_on_close does not come. On the connection's loop, which it must not hold up,
+ * before anything is read from it; it must neither free nor close anything of the library's. */
+typedef farcall_code farcall_on_open(const farcall_connection *connection, void **user, void *data);
+
+/* Once for each that was opened: it is closed, its last call is over, and no handler of one runs or
+ * pends, so nobody has `user` any more. On its loop; in the thread that completes its last call,
+ * when that outlived the server. */
+typedef void farcall_on_close(void *user, void *data);
+
+/* Tells of connections. Either may be NULL. `data` must be valid until farcall_server_free() has
+ * returned and the last pending call is completed. */
+FARCALL_API void farcall_server_on_connection(
+    farcall_server *server, farcall_on_open *open, farcall_on_close *close, void *data);
+
+/* What farcall_on_open has given for the call's connection, else NULL. Calls of a connection
+ * overlap: what it points to needs a lock of its own if they change it. Any thread, while the call
+ * is served. */
+FARCALL_API void *farcall_call_connection_data(const farcall_call *call);
+
+/* `handler` serves each unary call whose path no registered method has (farcall/raw.h); without it
+ * these are UNIMPLEMENTED. A method that is registered is never its: not on an endpoint where its
+ * service is not reachable, nor without a handler. What it returns takes the settings of any
+ * service, and is not published. `self` is given back by farcall_call_self(). All its paths count
+ * as one method in what the server learns of blocking (farcall_service_set_blocking(), method
+ * "*"). INVALID_ARGUMENT: `handler` is NULL. ALREADY_EXISTS: there is one. */
+FARCALL_API farcall_service *farcall_server_set_catch_all(
+    farcall_server *server, farcall_raw_handler *handler, void *self);
+
+/* The same for calls of any shape, instead of the above: a server has one of the two. */
+FARCALL_API farcall_service *farcall_server_set_catch_all_stream(
+    farcall_server *server, farcall_raw_stream_handler *handler, void *self);
 
 /* Takes the sockets now, so errors come early and port 0 becomes real (one number for all addresses
  * of the name); accepts nothing before listen or start. Addresses: docs/addresses.md. */

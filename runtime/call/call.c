@@ -7,6 +7,7 @@
 
 #include "runtime/base/bytes.h"
 #include "runtime/base/log.h"
+#include "runtime/call/intercept.h"
 #include "runtime/loop/crew.h"
 
 #include <stdio.h>
@@ -34,6 +35,8 @@ void
 fc_call_renew(farcall_call *call, size_t max_message)
 {
 	call->flow = NULL;
+	call->intercept = NULL;
+	call->rich = NULL;
 	call->method = NULL;
 	call->self = NULL;
 	call->deadline = FC_NEVER;
@@ -46,6 +49,8 @@ fc_call_renew(farcall_call *call, size_t max_message)
 	call->in.most = call->out.most = FC_CALL_MEMORY(max_message);
 	call->received = call->trailers = no_metadata;
 	call->head = call->tail = no_pairs;
+	call->coding = 0;
+	call->plain = call->plain_now = call->compressed = false;
 	call->head_sent = call->started = call->doomed = call->of_peer = false;
 	call->code = FARCALL_OK;
 	call->cause = FARCALL_CAUSE_NONE;
@@ -55,6 +60,8 @@ fc_call_renew(farcall_call *call, size_t max_message)
 void
 fc_call_fini(farcall_call *call)
 {
+	if (FARCALL_UNLIKELY(call->intercept != NULL))
+		fc_intercept_free(call);
 	fc_arena_reset(&call->in);
 	fc_arena_reset(&call->out);
 	fc_arena_reset(&call->kept);
@@ -361,7 +368,9 @@ add_head(farcall_call *call, const char *key, const void *value, size_t size, bo
 {
 	if (call == NULL)
 		return;
-	if (call->ops->server ? call->head_sent : call->started)
+	if (fc_intercept_stages(call))
+		fc_intercept_stage(call, false, key, value, size, binary);
+	else if (call->ops->server ? call->head_sent : call->started)
 		fc_call_misuse(call, "metadata was added after it had been sent");
 	else
 		add_pair(call, &call->head, key, value, size, binary);
@@ -384,7 +393,9 @@ add_tail(farcall_call *call, const char *key, const void *value, size_t size, bo
 {
 	if (call == NULL)
 		return;
-	if (!call->ops->server)
+	if (fc_intercept_stages(call))
+		fc_intercept_stage(call, true, key, value, size, binary);
+	else if (!call->ops->server)
 		fc_call_misuse(call, "only a server's call has trailers to add to");
 	else
 		add_pair(call, &call->tail, key, value, size, binary);

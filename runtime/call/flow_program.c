@@ -5,12 +5,14 @@
  * there is called again in a loop, not deeper and deeper.
  */
 #include "runtime/call/flow_inside.h"
+#include "runtime/call/intercept.h"
 
 #include "runtime/base/log.h"
+#include "runtime/protocol/grpc/coding.h"
 
 #include <stdio.h>
 
-#define CALLS_A_TURN 64
+#define CALLS_A_TURN 16 /* then what they have sent is written: the peer works meanwhile */
 
 /* ---- places ---- */
 
@@ -66,6 +68,7 @@ pack(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	if (flow->call->out.state != FC_ARENA_OK)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT,
 		    "the memory for the message that was built has reached its cap");
+	fc_intercept_message(flow->call, true, message);
 	if (!fc_payload_of_message(&payload, message))
 		return fc_fail(error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT,
 		    "a message is nested deeper than %d", FC_MARSHAL_DEPTH);
@@ -76,9 +79,10 @@ pack(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	if (at == NULL)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "no memory for a message of %zu bytes", payload.size);
-	size = (uint32_t)payload.size;
+	size = (uint32_t)payload.size | (flow->call->plain ? FC_FLOW_MARK : 0);
 	memcpy(at, &size, sizeof size);
 	payload.flat(&payload, at + FC_FLOW_HEAD);
+	fc_intercept_count(flow->call, true, payload.size);
 	fc_buf_add(&flow->draft, FC_FLOW_HEAD + payload.size);
 	return FARCALL_OK;
 }
@@ -294,6 +298,25 @@ next_message(fc_flow *flow, farcall_code *code)
 	return fc_buf_size(&flow->reading) != 0;
 }
 
+/* The first message, or what it inflates to: then that is in `plain`. */
+static farcall_code
+inflate(fc_flow *flow, const uint8_t **at, size_t *size, fc_buf *plain, fc_error *error)
+{
+	farcall_call *call = flow->call;
+
+	*size = fc_flow_first(&flow->reading, 0);
+	*at = flow->reading.data + flow->reading.from + FC_FLOW_HEAD;
+	fc_buf_init(plain, flow->reading.pool, 0);
+	call->compressed = fc_flow_marked(&flow->reading, 0);
+	if (FARCALL_LIKELY(!call->compressed))
+		return FARCALL_OK;
+	if (fc_inflate(flow->coding, *at, *size, flow->max_message, plain, error) == FARCALL_OK) {
+		*at = plain->data;
+		*size = fc_buf_size(plain);
+	}
+	return error->code;
+}
+
 static farcall_code
 unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 {
@@ -301,18 +324,23 @@ unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 	const ProtobufCMessageDescriptor *descriptor =
 	    call->ops->server ? call->method->request : call->method->reply;
 	fc_guard_limits limits = fc_guard_defaults;
-	size_t size = fc_flow_first(&flow->reading, 0);
-	const uint8_t *at = flow->reading.data + flow->reading.from + FC_FLOW_HEAD;
+	size_t wire_size = fc_flow_first(&flow->reading, 0), size;
 	ProtobufCMessage *unpacked = NULL;
+	const uint8_t *at;
 	farcall_code code;
+	fc_buf plain;
 
 	fc_arena_reset(&call->in);
+	fc_intercept_count(call, false, size);
 	limits.memory = call->in.most;
-	code = fc_unpack(descriptor, at, size, &limits, &call->in, &unpacked, error);
+	code = inflate(flow, &at, &size, &plain, error);
+	if (code == FARCALL_OK)
+		code = fc_unpack(descriptor, at, size, &limits, &call->in, &unpacked, error);
+	fc_buf_fini(&plain);
 	*message = unpacked;
-	fc_buf_take(&flow->reading, FC_FLOW_HEAD + size);
+	fc_buf_take(&flow->reading, FC_FLOW_HEAD + wire_size);
 	fc_flow_shrink(&flow->reading);
-	flow->consumed += size;
+	flow->consumed += wire_size;
 	flow->n_consumed++;
 	return code;
 }
@@ -332,6 +360,19 @@ fail_unpack(fc_flow *flow, const fc_error *error)
 	return why.code;
 }
 
+/* The program of a client learns of the end, and so do its hooks; a server's learn elsewhere. */
+static void
+tell_end(fc_flow *flow)
+{
+	farcall_call *call = flow->call;
+
+	if (FARCALL_LIKELY(call->intercept == NULL) || call->ops->server)
+		return;
+	if (flow->reply != NULL && call->code == FARCALL_OK)
+		fc_intercept_message(call, false, flow->reply);
+	fc_intercept_finish(call);
+}
+
 /* The receiver. Takes the message that is there, or says why there is none. */
 static farcall_code
 take(fc_flow *flow, const ProtobufCMessage **message)
@@ -339,13 +380,18 @@ take(fc_flow *flow, const ProtobufCMessage **message)
 	farcall_code code;
 	fc_error error;
 
-	if (!next_message(flow, &code))
+	if (!next_message(flow, &code)) {
+		tell_end(flow);
 		return code;
+	}
 	fc_error_clear(&error);
 	if (unpack(flow, message, &error) != FARCALL_OK) {
 		*message = NULL;
-		return fail_unpack(flow, &error);
+		code = fail_unpack(flow, &error);
+		tell_end(flow);
+		return code;
 	}
+	fc_intercept_message(flow->call, false, *message);
 	if (flow->consumed >= flow->credit)
 		tell_consumed(flow);
 	return FARCALL_OK;
@@ -433,6 +479,7 @@ fc_flow_finish(fc_flow *flow)
 	await(flow, &flow->recv, is_over, &flow->readable);
 	code = flow->code;
 	fc_unlock(&flow->lock);
+	tell_end(flow);
 	leave(&flow->has_receiver);
 	return code;
 }
@@ -522,6 +569,8 @@ call_due(fc_flow *flow)
 		message = code == FARCALL_OK ? flow->reply : NULL;
 	else
 		code = take(flow, &message);
+	if (received.finish)
+		tell_end(flow);
 	leave(&flow->has_receiver);
 	fc_then_call(&received.then, flow->call, code, message);
 	return true;

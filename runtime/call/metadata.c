@@ -197,6 +197,58 @@ fc_pairs_add(fc_pairs *pairs, fc_arena *arena, const char *key, const void *valu
 	return FARCALL_OK;
 }
 
+bool
+fc_pairs_put(fc_pairs *pairs, fc_arena *arena, const fc_pair *pair)
+{
+	if (!make_room(pairs, arena))
+		return false;
+	pairs->at[pairs->n++] = *pair;
+	return true;
+}
+
+farcall_code
+fc_pairs_join(fc_pairs *pairs, fc_arena *arena, const fc_pairs *others, fc_error *error)
+{
+	for (size_t i = 0; i < others->n; i++) {
+		const fc_pair *pair = &others->at[i];
+
+		if (pairs->n == FC_PAIRS_MOST)
+			return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT,
+			    "metadata key \"%.*s\": more than %u pairs", (int)pair->name_size,
+			    pair->name, FC_PAIRS_MOST);
+		if (!fc_pairs_put(pairs, arena, pair))
+			return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT,
+			    "metadata key \"%.*s\": no room in the call's memory",
+			    (int)pair->name_size, pair->name);
+	}
+	return FARCALL_OK;
+}
+
+bool
+fc_pairs_show(const fc_pairs *pairs, fc_arena *arena, farcall_metadata *metadata)
+{
+	fc_metadata_item *items;
+
+	if (pairs->n == 0)
+		return true;
+	items = (fc_metadata_item *)fc_arena_alloc(arena, pairs->n * sizeof *items);
+	if (items == NULL)
+		return false;
+	for (size_t i = 0; i < pairs->n; i++) {
+		const fc_pair *pair = &pairs->at[i];
+
+		items[i].key = fc_arena_strndup(arena, pair->name, pair->name_size);
+		items[i].value = fc_arena_strndup(arena, pair->value, pair->value_size);
+		items[i].size = pair->value_size;
+		items[i].binary = (pair->flags & FC_PAIR_BINARY) != 0;
+		if (items[i].key == NULL || items[i].value == NULL)
+			return false;
+	}
+	metadata->items = items;
+	metadata->n = pairs->n;
+	return true;
+}
+
 const char *
 farcall_metadata_get(const farcall_metadata *metadata, const char *key)
 {

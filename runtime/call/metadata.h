@@ -39,4 +39,15 @@ bool fc_metadata_receive(
 farcall_code fc_pairs_add(fc_pairs *pairs, fc_arena *arena, const char *key, const void *value,
     size_t size, bool binary, fc_error *error);
 
+/* Pairs to be sent as what was received looks: "-bin" values are bytes already. They are copied.
+ * false: as fc_metadata_receive(). */
+bool fc_pairs_show(const fc_pairs *pairs, fc_arena *arena, farcall_metadata *metadata);
+
+/* Appends pairs that fc_pairs_add() has checked; their texts stay where they are. */
+farcall_code fc_pairs_join(
+    fc_pairs *pairs, fc_arena *arena, const fc_pairs *others, fc_error *error);
+
+/* The same of one pair that the library itself makes, whatever its name. false: no memory. */
+bool fc_pairs_put(fc_pairs *pairs, fc_arena *arena, const fc_pair *pair);
+
 #endif

@@ -10,6 +10,8 @@
  */
 #include "runtime/call/pack.h"
 
+#include "runtime/call/raw.h"
+
 typedef ProtobufCFieldDescriptor field_type;
 typedef ProtobufCMessage message_type;
 
@@ -218,6 +220,8 @@ fc_payload_of_message(fc_payload *payload, const message_type *message)
 	unsigned left = message->descriptor->n_fields;
 	size_t size = 0;
 
+	if (FARCALL_UNLIKELY(left == 0) && fc_raw_payload(payload, message))
+		return true;
 	payload->flat = message_flat;
 	payload->pour = fc_pour_message;
 	payload->message = message;

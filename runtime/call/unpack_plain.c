@@ -4,6 +4,8 @@
  */
 #include "runtime/call/unpack_plain.h"
 
+#include "runtime/call/raw.h"
+
 typedef ProtobufCFieldDescriptor field_type;
 typedef ProtobufCMessageDescriptor message_type;
 
@@ -34,6 +36,8 @@ fc_unpack(const message_type *type, const uint8_t *bytes, size_t size,
 	if (FARCALL_UNLIKELY(need > (size_t)(arena->end - arena->at) || need > limits->memory ||
 	        type->n_fields >= limits->elements || limits->depth == 0 || type->n_fields == 0 ||
 	        type->message_init == NULL)) {
+		if (type == &farcall_bytes__descriptor)
+			return fc_raw_unpack(bytes, size, limits, arena, message, error);
 		done.memory = NULL;
 		return fc_unpack_rest(type, bytes, end, limits, arena, message, error, &done, at);
 	}

@@ -1,5 +1,5 @@
 /*
- * Out of memory, in fifteen ways to live: as test_oom.c, each allocation of the library fails in
+ * Out of memory, in twenty ways to live: as test_oom.c, each allocation of the library fails in
  * turn, once and for good; here over what a call may meet. Each time: nothing crashes, hangs or
  * leaks, the call ends once, and its code is the one expected, or says that something was lacking.
  */
@@ -22,6 +22,7 @@ typedef enum twist {
 	CHILD,       /* a call with a parent that pends */
 	CLOSED,      /* the channel is closed in flight */
 	STOPPED,     /* the server is stopped in flight, with no grace */
+	COMPRESSED,  /* both ways */
 	TWO_SERVERS, /* two endpoints, one service allowed on the second */
 	RETRIED,     /* by a service config */
 	HEDGED,      /* likewise */
@@ -54,6 +55,8 @@ static const scenario scenarios[] = {
     {"echo over a unix socket", "unix:", M_ECHO, PLAIN, FARCALL_OK, 10, 200},
     {"a blocking call", "mem:oom-15", M_ECHO, BLOCKING, FARCALL_OK, 10, 200},
     {"a megabyte each way", "mem:oom-15", M_ECHO, PLAIN, FARCALL_OK, 1 << 20, 200},
+    {"compressed both ways", "mem:oom-15", M_ECHO, COMPRESSED, FARCALL_OK, 1000, 200},
+    {"a compressed megabyte", "mem:oom-15", M_ECHO, COMPRESSED, FARCALL_OK, 1 << 20, 200},
     {"a large reply", "mem:oom-15", M_GROW, PLAIN, FARCALL_OK, 300000, 200},
     {"metadata both ways", "mem:oom-15", M_METADATA, PLAIN, FARCALL_OK, 10, 200},
     {"a handler that fails", "mem:oom-15", M_FAIL, PLAIN, FARCALL_ABORTED, 10, 200},
@@ -160,6 +163,8 @@ make_server(void)
 	l.server = farcall_server_new();
 	farcall_server_set_loop(l.server, l.loop);
 	service = pair_test__register(l.server, &handlers, NULL);
+	if (l.scenario->twist == COMPRESSED)
+		farcall_server_set_compression(l.server, FARCALL_GZIP);
 	if (l.scenario->twist == TWO_SERVERS) {
 		farcall_service_allow_endpoint(service, "second");
 		farcall_server_bind(l.server, "mem:oom-first");
@@ -324,6 +329,8 @@ live(const scenario *s)
 		make_server();
 	l.channel = farcall_channel_open(l.target);
 	farcall_channel_set_loop(l.channel, l.loop);
+	if (s->twist == COMPRESSED)
+		farcall_channel_set_compression(l.channel, FARCALL_DEFLATE);
 	if (s->twist == LIMITED) {
 		farcall_channel_set_keepalive_ms(l.channel, 10000);
 		farcall_channel_set_keepalive_without_calls(l.channel, true);

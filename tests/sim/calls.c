@@ -182,7 +182,7 @@ check_failure(const sim_call *c)
 		check_unavailable(c);
 		break;
 	case FARCALL_RESOURCE_EXHAUSTED:
-		if (!w->oom && !w->limited)
+		if (!w->oom && !w->limited && w->net.refuse_odds == 0) /* EMFILE */
 			wrong(c, "but nothing is limited");
 		break;
 	case FARCALL_UNIMPLEMENTED:
@@ -289,6 +289,9 @@ set_up(sim *w, sim_call *c)
 		c->deadline = w->clock.now + ms * FC_NS_PER_MS;
 	}
 	farcall_call_set_wait_for_ready(c->call, c->wait_for_ready);
+	if (c->id % 3 != 0)
+		farcall_call_set_compression(
+		    c->call, c->id % 3 == 1 ? FARCALL_GZIP : FARCALL_DEFLATE);
 	if (!c->metadata)
 		return;
 	snprintf(text, sizeof text, "request %u", c->id);

@@ -59,6 +59,9 @@ answer_metadata(sim_call *c, farcall_call *call)
 static void
 fill(sim_call *c, farcall_call *call, Pair__Message *reply)
 {
+	if (c->id % 5 != 0)
+		farcall_call_set_compression(call, c->id % 5 == 1 ? FARCALL_GZIP : FARCALL_DEFLATE);
+	farcall_call_set_message_compression(call, c->id % 5 != 4);
 	reply->number = c->id;
 	reply->text = farcall_call_printf(call, "reply %u", c->id);
 	reply->data.len = c->reply_size;

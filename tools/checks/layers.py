@@ -43,7 +43,8 @@ EXTRA = {
 # A public header belongs to the room that implements it; farcall.h includes them all.
 PUBLIC = {
     "api": BASE, "alloc": BASE, "code": BASE, "log": BASE, "loop": LOOP, "uv": LOOP,
-    "interface": CALL, "call": CALL, "server": SERVER, "channel": CLIENT, "farcall": "generated",
+    "interface": CALL, "call": CALL, "interceptor": CALL, "raw": CALL, "rich": CALL,
+    "server": SERVER, "channel": CLIENT, "farcall": "generated",
 }
 
 C11 = """assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
