@@ -15,6 +15,7 @@ static void
 drop(fc_client_call *shadow)
 {
 	atomic_store(&shadow->phase, FC_CALL_DONE);
+	shadow->call.intercept = NULL;
 	fc_attempt_drop(shadow, FARCALL_CANCELLED);
 	fc_list_remove(&shadow->in_list);
 	fc_list_remove(&shadow->in_plan);
@@ -125,12 +126,14 @@ fc_hedge_head(fc_client_call *shadow)
 	if (plan->winner != NULL)
 		return;
 	plan->winner = shadow;
+	shadow->call.intercept = plan->call->call.intercept; /* it counts what arrives */
 	look_later(plan);
 }
 
 void
 fc_hedge_ended(fc_client_call *shadow)
 {
+	shadow->call.intercept = NULL;
 	look_later(shadow->plan);
 }
 
