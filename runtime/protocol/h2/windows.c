@@ -14,19 +14,17 @@
 
 /* ---- receiving ---- */
 
-/* Answers whether it did. */
-static bool
+static void
 tell(fc_h2 *c, fc_h2_stream *s)
 {
 	if (s->owed <= c->config.stream_window / 2 || (s->flags & FC_STREAM_RESET) != 0)
-		return false;
+		return;
 	fc_h2_put_window(c, s->id, s->owed);
 	s->recv_window += (int32_t)s->owed;
 	s->owed = 0;
 	s->heard_at = FC_NEVER; /* it was perhaps we who kept the peer waiting */
 	if (s->prefix_size != 0 && !c->config.client)
 		fc_h2_expect_more(c);
-	return true;
 }
 
 void
@@ -84,8 +82,7 @@ fc_h2_taken(fc_engine *c, fc_stream *stream, size_t size)
 	credit = s->untaken == 0 ? s->withheld : (uint32_t)FC_MIN(size, s->withheld);
 	s->withheld -= credit;
 	s->owed += credit;
-	if (tell(c, s))
-		s->heard_at = 0; /* `now` may be old here: the next tick begins the peer's time */
+	tell(c, s);
 }
 
 void
