@@ -115,7 +115,7 @@ take_output(fc_engine *engine, uint8_t *to)
 static size_t
 client_call(fc_engine *client, uint8_t *to)
 {
-	static const fc_request request = {{"/demo.Greeter/SayHello", 22}, FC_NEVER, 0, NULL};
+	static const fc_request request = {{"/demo.Greeter/SayHello", 22}, FC_NEVER, 0, NULL, 0};
 	fc_stream *stream = ops->open_stream(client, &request, NULL);
 
 	ops->send_message(client, stream, &payload, true);

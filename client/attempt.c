@@ -8,6 +8,7 @@
  * often as it takes. After the response's head it is committed and never tried again.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include <stdio.h>
 
@@ -120,7 +121,8 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 	const fc_request request = {.path = {path, strlen(path)},
 	    .timeout_ns = time_left(call),
 	    .n_metadata = call->call.head.n,
-	    .metadata = call->call.head.at};
+	    .metadata = call->call.head.at,
+	    .coding = call->call.coding};
 
 	if (request.timeout_ns == 0) {
 		fc_call_end_late(call);
@@ -136,7 +138,11 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 		return true;
 	}
 	use_line(call, line);
+	if (call->rules != NULL)
+		call->stream->max_message =
+		    FC_MIN(call->stream->max_message, call->rules->max_message);
 	fc_list_append(&line->calls, &call->in_list);
+	fc_call_compress(&call->call, call->stream, call->call.plain);
 	if (call->call.flow != NULL)
 		fc_stream_open(call);
 	else
@@ -154,6 +160,8 @@ on_head(void *owner, fc_stream *stream, const fc_head *head)
 
 	((fc_line *)owner)->answered = true;
 	call->committed = true;
+	if (call->plan != NULL)
+		fc_plan_commit(call);
 	if (call->call.flow != NULL) {
 		fc_stream_head(call, head);
 		return;
@@ -196,6 +204,7 @@ on_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size)
 		    "more than one response message");
 		return;
 	}
+	call->call.compressed = stream->compressed;
 	fc_error_clear(&error);
 	if (fc_unpack(call->call.method->reply, bytes, size, &fc_guard_defaults, &call->call.in,
 	        &call->reply, &error) == FARCALL_OK)
@@ -224,6 +233,8 @@ on_tail(void *owner, fc_stream *stream, const fc_tail *tail)
 		return;
 	}
 	fc_attempt_drop(call, FARCALL_OK);
+	if (call->channel->service != NULL && fc_plan_tail(call, tail))
+		return;
 	if (base->flow != NULL) {
 		fc_stream_tail(call, tail);
 		return;
@@ -250,7 +261,8 @@ fail_by_abort(fc_client_call *call, const fc_abort *abort)
 		snprintf(text, sizeof text, "connection lost: %s", abort->text);
 	else
 		snprintf(text, sizeof text, "%s", abort->text);
-	fc_call_end_with(call, abort->code, abort->cause, text);
+	if (call->plan == NULL || !fc_plan_lost(call, abort->code, abort->cause, text))
+		fc_call_end_with(call, abort->code, abort->cause, text);
 }
 
 /* What never left is as good as not begun; what left but was surely not seen goes once more. */

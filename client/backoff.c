@@ -5,8 +5,8 @@
 #include "client/internal.h"
 
 /* xorshift64*; never 0. */
-static uint64_t
-next_random(fc_backoff *backoff)
+uint64_t
+fc_backoff_random(fc_backoff *backoff)
 {
 	uint64_t x = backoff->random;
 
@@ -23,7 +23,7 @@ fc_backoff_seed(fc_backoff *backoff, uint64_t seed)
 	backoff->base_ns = 0;
 	backoff->random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	for (int i = 0; i < 8; i++)
-		next_random(backoff);
+		fc_backoff_random(backoff);
 }
 
 void
@@ -33,12 +33,12 @@ fc_backoff_reset(fc_backoff *backoff)
 }
 
 /* `base` less or more by at most a fifth, evenly. */
-static uint64_t
-jitter(fc_backoff *backoff, uint64_t base)
+uint64_t
+fc_backoff_jitter(fc_backoff *backoff, uint64_t base)
 {
 	uint64_t span = base / 5 * 2;
 
-	return base - base / 5 + next_random(backoff) % (span + 1);
+	return base - base / 5 + fc_backoff_random(backoff) % (span + 1);
 }
 
 uint64_t
@@ -48,5 +48,5 @@ fc_backoff_next(fc_backoff *backoff)
 		backoff->base_ns = FC_BACKOFF_FIRST_NS;
 	else
 		backoff->base_ns = FC_MIN(backoff->base_ns / 10 * 16, FC_BACKOFF_MOST_NS);
-	return jitter(backoff, backoff->base_ns);
+	return fc_backoff_jitter(backoff, backoff->base_ns);
 }

@@ -8,6 +8,7 @@
  * returns.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include "runtime/base/log.h"
 #include "runtime/loop/fork.h"
@@ -72,6 +73,8 @@ take_apart(fc_client_call *call)
 	atomic_store(&call->phase, FC_CALL_DONE);
 	fc_attempt_drop(call, call->call.code);
 	fc_list_remove(&call->in_list);
+	if (call->plan != NULL)
+		fc_plan_stop(call);
 	fc_call_forget_request(call);
 	fc_call_end_children(&call->call);
 	fc_call_leave(&call->child);
@@ -83,6 +86,10 @@ end(fc_client_call *call)
 	farcall_channel *channel = call->channel;
 
 	take_apart(call);
+	if (call->plan != NULL && fc_plan_is_shadow(call)) {
+		fc_hedge_ended(call);
+		return;
+	}
 	if (call->async) {
 		fc_timer_stop(channel->loop, &call->waiter.timer);
 		if (call->call.flow != NULL) {
@@ -112,6 +119,12 @@ fc_call_end_with(fc_client_call *call, farcall_code code, farcall_cause cause, c
 	fc_call_end(call);
 }
 
+static bool
+is_in_flight(const fc_client_call *call)
+{
+	return call->stream != NULL || (call->plan != NULL && fc_hedge_in_flight(call->plan));
+}
+
 void
 fc_call_end_late(fc_client_call *call)
 {
@@ -121,9 +134,9 @@ fc_call_end_late(fc_client_call *call)
 	if (FARCALL_UNLIKELY(fc_call_hooks_held(call)))
 		snprintf(text, sizeof text, "after %" PRIu64 " ms, waiting for an interceptor",
 		    call->waited_ms);
-	else
+	else if (call->plan == NULL || !fc_plan_describe_wait(call, text, sizeof text))
 		fc_channel_describe_wait(
-		    channel, call->stream != NULL, call->waited_ms, text, sizeof text);
+		    channel, is_in_flight(call), call->waited_ms, text, sizeof text);
 	fc_call_end_with(call, FARCALL_DEADLINE_EXCEEDED, FARCALL_CAUSE_TIMED_OUT, text);
 }
 

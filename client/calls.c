@@ -3,6 +3,7 @@
  * that could not be made. A warm call takes nothing from the heap.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include "runtime/base/alloc.h"
 #include "runtime/loop/fork.h"
@@ -128,9 +129,12 @@ fc_call_take(farcall_channel *channel)
 	else if ((call = make(channel)) == NULL)
 		return NULL;
 	call->call.clock = fc_call_clock;
+	call->call.coding = channel->coding;
 	fc_channel_hold(channel);
 	call->channel = channel;
-	call->has_timeout = call->wait_for_ready = false;
+	call->has_timeout = call->wait_for_ready = call->has_wait = false;
+	call->rules = NULL;
+	call->plan = NULL;
 	call->child.parent = NULL;
 	call->child.call = &call->call;
 	fc_list_init(&call->child.in_parent);
@@ -139,6 +143,7 @@ fc_call_take(farcall_channel *channel)
 	fc_waiter_reset(&call->waiter, channel);
 	call->deliver.queued = call->cancel.queued = false;
 	fc_list_init(&call->in_list);
+	fc_list_init(&call->in_plan);
 	call->line = NULL;
 	call->stream = NULL;
 	call->retried = call->committed = call->sending = call->async = false;
@@ -161,6 +166,8 @@ fc_call_destroy(farcall_call *base)
 		fc_intercept_finish(base); /* a stream whose end nobody has asked for */
 	fc_call_leave(&call->child);
 	fc_call_forget_request(call);
+	if (call->plan != NULL)
+		fc_plan_free(call);
 	if (FARCALL_UNLIKELY(base->flow != NULL))
 		fc_flow_free(base->flow);
 	fc_line_drop(call->line);

@@ -4,6 +4,7 @@
  * still holds is freed.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/log.h"
@@ -33,6 +34,7 @@ destroy(farcall_channel *channel)
 	fc_calls_free(channel);
 	fc_pool_fini(&channel->pool);
 	fc_address_fini(&channel->address);
+	fc_service_config_free(channel->service);
 	fc_waiter_fini(&channel->thread_waiter);
 	fc_mutex_fini(&channel->lock);
 	if (channel->loop != NULL)
@@ -134,10 +136,13 @@ begin_lists(farcall_channel *channel)
 	fc_list_init(&channel->sleepers);
 	fc_list_init(&channel->pending);
 	fc_list_init(&channel->held);
+	fc_list_init(&channel->planned);
 	fc_list_init(&channel->lines);
 	fc_list_init(&channel->ready_waits);
 	fc_queue_init(&channel->deferred);
 	channel->timeout_ns = FC_NEVER;
+	channel->keep_call = FC_PLAN_CALL_BYTES;
+	channel->keep_most = FC_PLAN_CHANNEL_BYTES;
 	channel->peer_timeout_ms = FC_CLIENT_PEER_TIMEOUT_MS;
 	channel->config.client = true;
 	channel->config.keepalive_timeout_ns = FC_CLIENT_KEEPALIVE_TIMEOUT_MS * FC_NS_PER_MS;
@@ -148,6 +153,7 @@ begin_lists(farcall_channel *channel)
 	channel->config.settings_timeout_ns = FC_CLIENT_SETTINGS_NS;
 	channel->config.user_agent = USER_AGENT;
 	channel->config.scheme = "http";
+	channel->config.codings = FC_CODING_GZIP | FC_CODING_DEFLATE;
 }
 
 /* The program's own mistake is no reason to have no object: it answers that mistake. */
@@ -262,6 +268,17 @@ farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes)
 }
 
 void
+farcall_channel_set_compression(farcall_channel *channel, farcall_coding coding)
+{
+	fc_error error;
+
+	fc_error_clear(&error);
+	if (fc_channel_in_setup(channel, "set compression") &&
+	    !fc_coding_check(coding, &channel->coding, &error))
+		fc_channel_fail(channel, &error);
+}
+
+void
 farcall_channel_set_spin_us(farcall_channel *channel, unsigned us)
 {
 	if (fc_channel_in_setup(channel, "set spin") &&
@@ -319,6 +336,34 @@ farcall_channel_set_loop(farcall_channel *channel, farcall_loop *loop)
 }
 
 void
+farcall_channel_set_service_config(farcall_channel *channel, const char *json)
+{
+	fc_service_config *service = NULL;
+	fc_error error;
+
+	if (!fc_channel_in_setup(channel, "set service config"))
+		return;
+	fc_error_clear(&error);
+	if (json != NULL && (service = fc_service_config_parse(json, &error)) == NULL) {
+		fc_channel_fail(channel, &error);
+		return;
+	}
+	fc_service_config_free(channel->service);
+	channel->service = service;
+	channel->tokens = service != NULL ? service->max_tokens : 0;
+}
+
+void
+farcall_channel_set_retry_buffer(
+    farcall_channel *channel, size_t bytes_of_call, size_t bytes_of_channel)
+{
+	if (!fc_channel_in_setup(channel, "set retry buffer"))
+		return;
+	channel->keep_call = bytes_of_call;
+	channel->keep_most = bytes_of_channel;
+}
+
+void
 fc_channel_seed(farcall_channel *channel, uint64_t seed)
 {
 	channel->seed = seed;
@@ -343,6 +388,7 @@ fc_channel_shut(farcall_channel *channel)
 	fc_channel_set_state(channel, FARCALL_SHUTDOWN);
 	if (channel->config.pool != NULL)
 		fc_subchannel_stop(channel);
+	end_calls(&channel->planned); /* first: their shadows stand on the other lists */
 	end_calls(&channel->pending);
 	end_calls(&channel->held);
 	fc_list_each (item, next, &channel->lines)

@@ -10,6 +10,7 @@
 #ifndef FC_CLIENT_INTERNAL_H
 #define FC_CLIENT_INTERNAL_H
 
+#include "client/config.h"
 #include "runtime/base/atomic.h"
 #include "runtime/base/list.h"
 #include "runtime/call/call.h"
@@ -106,6 +107,8 @@ typedef struct fc_backoff {
 void fc_backoff_seed(fc_backoff *backoff, uint64_t seed);
 void fc_backoff_reset(fc_backoff *backoff);
 uint64_t fc_backoff_next(fc_backoff *backoff); /* ns from the attempt's start to the next one */
+uint64_t fc_backoff_random(fc_backoff *backoff);
+uint64_t fc_backoff_jitter(fc_backoff *backoff, uint64_t ns); /* ±20 % */
 
 /* ---- race (race.c) ---- */
 
@@ -178,6 +181,16 @@ void fc_subchannel_ready(farcall_channel *channel, fc_line *line);
 void fc_subchannel_note(farcall_channel *channel, const fc_error *error);
 void fc_subchannel_note_insecure(farcall_channel *channel, const fc_place *place);
 
+/* ---- round robin (spread.c) ---- */
+
+typedef struct fc_spread {
+	bool on;       /* in place of the race */
+	fc_list nodes; /* fc_node, one for each place */
+	fc_list ready; /* in the order of their turns */
+	bool resolving;
+	fc_timer resolve; /* until it may be done again */
+} fc_spread;
+
 /* ---- lines (line.c) ---- */
 
 /* A connection to a server. */
@@ -186,13 +199,14 @@ struct fc_line {
 	fc_refs refs; /* until it is closed, and of each call that used it */
 	farcall_channel *channel;
 	fc_list in_channel;
-	fc_list in_race; /* while it connects */
-	fc_list calls;   /* those that have a stream on it */
-	bool ready;      /* the peer has introduced itself */
-	bool going;      /* no new calls */
-	bool full;       /* it had no stream to give; on_capacity will come */
-	bool answered;   /* some call has been */
-	fc_peer peer;    /* from ready on */
+	fc_list in_race;      /* while it connects */
+	struct fc_node *node; /* round robin: whose it is, until it takes no new calls */
+	fc_list calls;        /* those that have a stream on it */
+	bool ready;           /* the peer has introduced itself */
+	bool going;           /* no new calls */
+	bool full;            /* it had no stream to give; on_capacity will come */
+	bool answered;        /* some call has been */
+	fc_peer peer;         /* from ready on */
 };
 
 fc_line *fc_line_open(
@@ -211,7 +225,8 @@ typedef enum fc_call_phase { FC_CALL_IDLE, FC_CALL_OPEN, FC_CALL_DONE } fc_call_
 /* What a streaming call has besides; while call.flow is set. */
 typedef struct fc_streaming {
 	/* the owner */
-	bool tail; /* it has ended by the peer's status */
+	bool tail;      /* it has ended by the peer's status */
+	unsigned given; /* messages, to the engine, in this pump */
 	fc_task tell;
 
 	/* the flow's, one at a time */
@@ -230,9 +245,13 @@ typedef struct fc_client_call {
 	farcall_channel *channel; /* a reference */
 
 	/* the program, before the start */
-	bool has_timeout, wait_for_ready;
+	bool has_timeout, wait_for_ready, has_wait;
 	uint64_t timeout_ns, waited_ms; /* waited: at its deadline */
 	fc_child child;                 /* of the parent */
+
+	/* constant from the start on */
+	const fc_method_config *rules; /* of the service config; NULL: none */
+	struct fc_plan *plan;          /* of more than one attempt (plan.h); NULL: none */
 
 	/* any thread */
 	atomic_int phase; /* fc_call_phase */
@@ -243,7 +262,8 @@ typedef struct fc_client_call {
 	/* the owner, while it is open */
 	fc_waiter waiter;
 	fc_task cancel, deliver;
-	fc_list in_list; /* of what waits for a line, or of the line */
+	fc_list in_list; /* of what waits for a line, or of the line, or of those with a plan */
+	fc_list in_plan; /* of a hedge's shadow (hedge.c) */
 	fc_line *line;   /* the last one used; a reference */
 	fc_stream *stream;
 	bool retried;   /* once, after a server had not seen it */
@@ -353,8 +373,11 @@ struct farcall_channel {
 	unsigned spin_us, peer_timeout_ms;
 	fc_interceptors chain;
 	bool peer_timeout_set;
-	bool watchful; /* keepalive without calls: somebody must turn the loop between them */
-	uint64_t seed; /* of the backoff's jitter; 0: by address and time */
+	bool watchful;  /* keepalive without calls: somebody must turn the loop between them */
+	uint8_t coding; /* of its calls' messages; 0: none */
+	uint64_t seed;  /* of the backoff's jitter; 0: by address and time */
+	fc_service_config *service;  /* NULL: none */
+	size_t keep_call, keep_most; /* bytes of requests kept for another attempt */
 	atomic_bool used;
 	fc_error error;     /* the first failure of set-up; under `lock` */
 	atomic_bool failed; /* `error` is set */
@@ -385,8 +408,12 @@ struct farcall_channel {
 	bool shut;     /* closing has begun */
 	uint64_t driven_at;
 	fc_subchannel sub;
+	fc_spread spread;
 	fc_list pending; /* calls that wait for a line */
 	fc_list held;    /* calls whose begin hooks pend */
+	fc_list planned; /* calls that rest before a retry, or hedge */
+	size_t kept;     /* bytes of requests kept for another attempt */
+	unsigned tokens; /* of the service config's throttling, thousandths */
 	fc_list lines;
 	fc_list ready_waits;
 	fc_queue deferred; /* callbacks that wait for the thread; of fc_client_call.deliver */

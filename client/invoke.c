@@ -4,6 +4,7 @@
  * packed here, in the program's thread, and kept until the server has answered.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include "runtime/loop/fork.h"
 
@@ -73,8 +74,10 @@ farcall_call_set_wait_for_ready(farcall_call *base, bool wait)
 	fc_client_call *call =
 	    in_setup(base, "set wait for ready: the call has started, or is a server's");
 
-	if (call != NULL)
-		call->wait_for_ready = wait;
+	if (call == NULL)
+		return;
+	call->has_wait = true;
+	call->wait_for_ready = wait;
 }
 
 void
@@ -168,6 +171,8 @@ fc_call_open(farcall_call *base, const farcall_method *method, const ProtobufCMe
 	base->method = method;
 	if (base->code == FARCALL_OK)
 		check(base, request);
+	if (base->code == FARCALL_OK && call->channel->service != NULL)
+		fc_plan_configure(call);
 	if (base->code == FARCALL_OK)
 		set_deadline(call);
 	if (base->code == FARCALL_OK && call->child.parent != NULL && !fc_call_adopt(&call->child))
@@ -182,9 +187,12 @@ static bool
 set_payload(farcall_call *base, fc_payload *payload, const ProtobufCMessage *request)
 {
 	static const char why[] = "request: nested too deep";
+	const fc_method_config *rules = ((fc_client_call *)base)->rules;
 
 	fc_intercept_message(base, true, request);
 	if (fc_payload_of_message(payload, request)) {
+		if (rules != NULL && payload->size > rules->max_request)
+			return fc_plan_refuse(base, payload->size, rules);
 		fc_intercept_count(base, true, payload->size);
 		return true;
 	}

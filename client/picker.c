@@ -3,6 +3,8 @@
  * free stream on it. First come, first served; a call that is tried again goes before all others.
  */
 #include "client/internal.h"
+#include "client/plan.h"
+#include "client/spread.h"
 
 static fc_client_call *
 first_pending(farcall_channel *channel)
@@ -16,6 +18,8 @@ pick(farcall_channel *channel)
 {
 	fc_line *line = channel->sub.phase == FC_SUB_READY ? channel->sub.line : NULL;
 
+	if (channel->spread.on)
+		return fc_spread_pick(channel);
 	return line != NULL && line->conn.state == FC_CONN_OPEN && !line->full ? line : NULL;
 }
 
@@ -76,10 +80,15 @@ fc_picker_later(farcall_channel *channel)
 void
 fc_picker_take(farcall_channel *channel, fc_client_call *call)
 {
-	fc_line *line = fc_list_empty(&channel->pending) ? pick(channel) : NULL;
+	fc_line *line;
 
+	if (call->plan != NULL && fc_plan_takes(call))
+		return;
+	line = fc_list_empty(&channel->pending) ? pick(channel) : NULL;
 	if (line != NULL && give(channel, line, call))
 		return;
+	if (line != NULL && channel->spread.on)
+		fc_picker_later(channel); /* another one may have room */
 	fc_list_append(&channel->pending, &call->in_list);
 	want_line(channel);
 }
@@ -99,7 +108,9 @@ fc_picker_fail(farcall_channel *channel, bool all)
 	fc_list_each (item, next, &channel->pending) {
 		fc_client_call *call = FC_CONTAINER(item, fc_client_call, in_list);
 
-		if (all || !call->wait_for_ready)
+		if (!all && call->wait_for_ready)
+			continue;
+		if (call->plan == NULL || !fc_plan_lost(call, why->code, why->cause, why->text))
 			fc_call_end_with(call, why->code, why->cause, why->text);
 	}
 }

@@ -45,6 +45,7 @@ take_reply(fc_client_call *call, const uint8_t *bytes, size_t size)
 		    "more than one response message");
 		return;
 	}
+	base->compressed = call->stream->compressed;
 	fc_intercept_count(base, false, size);
 	fc_error_clear(&error);
 	if (fc_unpack(base->method->reply, bytes, size, &fc_guard_defaults, &base->in, &reply,
@@ -63,7 +64,7 @@ fc_stream_message(fc_client_call *call, const uint8_t *bytes, size_t size)
 
 	if (has_one_reply(base))
 		take_reply(call, bytes, size);
-	else if (!fc_flow_arrive(base->flow, bytes, size))
+	else if (!fc_flow_arrive_from(base->flow, call->stream, bytes, size))
 		end_without_memory(call);
 }
 

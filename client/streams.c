@@ -7,11 +7,13 @@
  * pumped under the channel's lock; callbacks then come inside the program's own call.
  */
 #include "client/internal.h"
+#include "client/plan.h"
 
 #include "runtime/base/log.h"
 #include "runtime/loop/crew.h"
 
 #define CREDIT(window) ((window) / 4) /* taken, before the owner is woken to credit it */
+#define GIVEN_A_WRITE 8u /* so many messages of a pump do not wait for the turn's end */
 
 static fc_client_call *
 call_of(farcall_call *base)
@@ -29,7 +31,10 @@ run_pump(fc_task *task)
 
 	fc_drive_took(channel);
 	fc_channel_hold(channel);
+	call->streaming.given = 0;
 	fc_flow_pump(call->call.flow);
+	if (call->streaming.given >= GIVEN_A_WRITE && call->stream != NULL)
+		fc_conn_write_early(&call->line->conn);
 	fc_call_drop(&call->call);
 	fc_channel_check_over(channel);
 	fc_channel_drop(channel);
@@ -153,7 +158,9 @@ take_to_wire(farcall_call *base, const fc_payload *payload, bool last)
 
 	if (call->stream == NULL)
 		return FC_SEND_GONE;
+	fc_call_compress(base, call->stream, base->plain_now);
 	sent = line->conn.ops->send_message(line->conn.engine, call->stream, payload, last);
+	call->streaming.given++;
 	fc_line_touch(line);
 	return sent;
 }
@@ -275,6 +282,7 @@ static const fc_flow_ops flow_ops = {
 void
 fc_stream_open(fc_client_call *call)
 {
+	call->stream->raw = call->call.method->shape != FARCALL_CLIENT_STREAM;
 	fc_refs_hold(&call->call.refs);
 	fc_flow_open(call->call.flow);
 	fc_call_drop(&call->call);
@@ -332,6 +340,8 @@ make_flow(fc_client_call *call)
 	    base, &flow_ops, &channel->pool, CREDIT(channel->config.stream_window), &error);
 	if (base->flow == NULL)
 		fc_call_settle_error(base, &error);
+	else if (call->rules != NULL)
+		fc_plan_set_flow(call);
 }
 
 /* The one request of a server stream. It waits in the flow, which nobody else has yet. */

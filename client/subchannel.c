@@ -9,6 +9,7 @@
  * the next call that comes after the backoff, which then waits for the outcome.
  */
 #include "client/internal.h"
+#include "client/spread.h"
 
 #include "runtime/base/alloc.h"
 #include "runtime/transport/cause.h"
@@ -145,12 +146,12 @@ static void
 connect_all(farcall_channel *channel)
 {
 	channel->sub.phase = FC_SUB_CONNECTING;
-	if (!fc_race_start(channel))
+	if (channel->spread.on ? !fc_spread_update(channel) : !fc_race_start(channel))
 		failed(channel);
 }
 
-static bool
-is_name(const fc_address *address)
+bool
+fc_address_is_name(const fc_address *address)
 {
 	fc_place place;
 
@@ -168,7 +169,7 @@ may_use_again(farcall_channel *channel)
 	const fc_subchannel *sub = &channel->sub;
 
 	return sub->resolved && fc_channel_now(channel) - sub->resolved_at < RESOLVED_NS &&
-	    is_name(&channel->address);
+	    fc_address_is_name(&channel->address);
 }
 
 static void
@@ -190,8 +191,11 @@ static void
 begin(farcall_channel *channel)
 {
 	fc_subchannel *sub = &channel->sub;
-	uint64_t delay = fc_backoff_next(&sub->backoff);
+	uint64_t delay;
 
+	if (channel->spread.on && fc_spread_retry(channel))
+		return;
+	delay = fc_backoff_next(&sub->backoff);
 	sub->retry_at = fc_channel_now(channel) + delay;
 	sub->patience = FC_MAX(delay, FC_CONNECT_LEAST_NS);
 	fc_timer_stop(channel->loop, &sub->retry);
@@ -265,6 +269,8 @@ fc_subchannel_ready(farcall_channel *channel, fc_line *line)
 {
 	fc_subchannel *sub = &channel->sub;
 
+	if (line->node != NULL)
+		fc_spread_ready(line);
 	if (!fc_race_has(line))
 		return;
 	fc_race_won(channel, line);
@@ -284,6 +290,10 @@ fc_subchannel_lost(farcall_channel *channel, fc_line *line, const fc_error *why)
 {
 	fc_subchannel *sub = &channel->sub;
 
+	if (line->node != NULL) {
+		fc_spread_lost(line, why);
+		return;
+	}
 	if (fc_race_has(line)) {
 		fc_subchannel_note(channel, why);
 		if (!fc_race_lost(channel, line))
@@ -313,6 +323,7 @@ fc_subchannel_init(farcall_channel *channel)
 {
 	fc_timer_init(&channel->sub.retry, on_retry);
 	fc_race_init(&channel->sub.race);
+	fc_spread_init(channel);
 	fc_backoff_seed(&channel->sub.backoff,
 	    channel->seed != 0 ? channel->seed
 	                       : fc_channel_now(channel) ^ (uint64_t)(uintptr_t)channel);
@@ -323,6 +334,7 @@ fc_subchannel_stop(farcall_channel *channel)
 {
 	fc_timer_stop(channel->loop, &channel->sub.retry);
 	fc_race_stop(channel);
+	fc_spread_stop(channel);
 	fc_resolver_stop(&channel->sub.resolver);
 	channel->sub.line = NULL;
 	channel->sub.phase = FC_SUB_IDLE;

@@ -58,7 +58,7 @@ else()
 endif()
 # Without a shared library everybody links the static one, and all that it needs.
 if(NOT FARCALL_SHARED)
-  set(FARCALL_PC_STATIC_REQUIRES " libuv")
+  set(FARCALL_PC_STATIC_REQUIRES " libuv zlib jansson")
   set(FARCALL_PC_STATIC_LIBS " -pthread")
 endif()
 foreach(name farcall farcall-wkt)

@@ -5,7 +5,8 @@ function(farcall_library target type)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME farcall LINKER_LANGUAGE C)
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_libraries(${target} PUBLIC PkgConfig::PROTOBUF_C PRIVATE PkgConfig::LIBUV Threads::Threads)
+  target_link_libraries(${target} PUBLIC PkgConfig::PROTOBUF_C
+    PRIVATE PkgConfig::LIBUV PkgConfig::ZLIB PkgConfig::JANSSON Threads::Threads)
 endfunction()
 
 if(FARCALL_SHARED)

@@ -3,9 +3,11 @@
 
 Usage: scripts/fuzz_corpus.py [folder]
 """
+import gzip
 import os
 import struct
 import sys
+import zlib
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONT = range(10)
@@ -142,6 +144,47 @@ client("cut-message", frame(HEADERS, 4, 1, RESPONSE), frame(DATA, 0, 1, b"\0\0\0
 client("cancel", (5, 0), (6, 1), (3, 255), reply)
 client("drain", (2, 0), reply, frame(RST, 0, 3, struct.pack(">I", 8)), frame(RST, 0, 5, struct.pack(">I", 8)), (1, 0))
 client("memory", reply, (8, 0), (3, 255), fail=14)
+
+
+# Compressed messages; flags: 0x40 takes codings and sends gzip, or with 0x80 deflate.
+def coded(encoding, accept="gzip,deflate"):
+    return request(extra=literal("grpc-encoding", encoding) + literal("grpc-accept-encoding", accept))
+
+
+zipped, deflated = gzip.compress(b"m" * 5000, mtime=0), zlib.compress(b"m" * 5000)
+for name, encoding, bytes_, flags in (("gzip", "gzip", zipped, 0x40), ("deflate", "deflate", deflated, 0xc0),
+                                      ("members", "gzip", zipped + zipped, 0x40), ("cut", "gzip", zipped[:-3], 0x40),
+                                      ("bomb", "deflate", zlib.compress(bytes(40001)), 0x40),
+                                      ("full", "deflate", zlib.compress(bytes(40000)), 0x40),
+                                      ("damage", "gzip", zipped[:12] + b"\xff" + zipped[13:], 0x40),
+                                      ("lie", "gzip", zipped[:-4] + b"\xff" * 4, 0x40)):
+    body = frame(DATA, 0, 1, message(b"plain") + message(bytes_, 1)) + frame(DATA, 1, 1, message(bytes_, 1))
+    for habits in (0, 2 | 4, 2 | 128):
+        server("coded-%s-%d" % (name, habits), ACK + frame(HEADERS, 4, 1, coded(encoding)) + body, (3, 255),
+               habits=habits, flags=flags)
+    client("coded-" + name, ACK + frame(HEADERS, 4, 1, RESPONSE + literal("grpc-encoding", encoding)) +
+           frame(DATA, 0, 1, message(bytes_, 1)) + frame(HEADERS, 5, 1, OK), (3, 255), flags=flags | 0x30)
+server("coded-bytewise", *slices(ACK + frame(HEADERS, 4, 1, coded("gzip")) + frame(DATA, 1, 1, message(zipped, 1)), 1),
+       flags=0x40)
+for fail in range(5, 13):
+    server("coded-memory-%d" % fail, ACK + frame(HEADERS, 4, 1, coded("gzip")) +
+           frame(DATA, 1, 1, message(zipped, 1)), (3, 255), flags=0x44, fail=fail, habits=2)
+
+
+def inflating(name, coding, bytes_, root=255, fail=0):
+    save("fuzz_inflate", name, bytes([coding, root, fail]) + bytes_)
+
+
+words = b"".join(b"farcall %d " % i for i in range(300))
+inflating("gzip", 0, gzip.compress(words, mtime=0))
+inflating("deflate", 1, zlib.compress(words))
+inflating("stored", 1, zlib.compress(words, 0))
+inflating("limit", 1, zlib.compress(bytes(100 * 100 + 1)), root=100)
+inflating("past-limit", 1, zlib.compress(bytes(100 * 100 + 2)), root=100)
+inflating("members", 0, gzip.compress(words, mtime=0) + gzip.compress(b"", mtime=0) * 3)
+inflating("named", 0, b"\x1f\x8b\x08\x1e\0\0\0\0\0\xff\2\0xyname\0note\0" + gzip.compress(words, mtime=0)[10:])
+inflating("plain", 0, words)
+inflating("memory", 0, gzip.compress(words, mtime=0), fail=2)
 
 
 def hpack(name, *blocks, most=255, fail=0, limit=128):

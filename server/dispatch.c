@@ -104,7 +104,7 @@ begin_stream(fc_server_call *call)
 		    "no memory for the stream");
 		return false;
 	}
-	call->stream->may_pause = fc_served_takes(call);
+	call->stream->may_pause = call->stream->raw = fc_served_takes(call);
 	return true;
 }
 
@@ -179,6 +179,7 @@ fc_dispatch_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t
 		    "a second request message in a call that has one");
 		return;
 	}
+	call->call.compressed = stream->compressed;
 	fc_intercept_count(&call->call, false, size);
 	error.code = FARCALL_OK;
 	limits.memory = call->call.in.most;

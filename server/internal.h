@@ -160,6 +160,7 @@ struct farcall_server {
 	fc_error error;
 	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
 	unsigned peer_timeout_ms;
+	uint8_t coding; /* of answers; 0: none */
 	bool peer_timeout_set;
 	fc_lifecycle life;
 	uint64_t seed; /* of ages' jitter; 0: by address and time */

@@ -20,6 +20,7 @@ configure(fc_server_loop *at)
 	config->stream_window = 1u << 20;
 	config->connection_window = 4u << 20;
 	config->settings_timeout_ns = 10 * FC_NS_PER_S;
+	config->codings = FC_CODING_GZIP | FC_CODING_DEFLATE;
 	fc_lifecycle_configure(server, config);
 }
 

@@ -89,6 +89,7 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 		    service->max_message, &call->memory);
 	}
 	call->call.clock = real_clock;
+	call->call.coding = at->server->coding;
 	fc_refs_hold(&conn->refs);
 	call->conn = conn;
 	call->stream = NULL;
@@ -339,6 +340,7 @@ send_success(fc_server_call *call)
 		send_failure(call, FARCALL_INTERNAL, text);
 		return;
 	}
+	fc_call_compress(&call->call, call->stream, call->call.plain);
 	head = send_head(call);
 	if (head == FC_SEND_TOO_LARGE)
 		refuse(conn, call->stream, "response metadata");
@@ -501,8 +503,10 @@ farcall_call_fail(farcall_call *call, farcall_code code, const char *format, ...
 	va_start(arguments, format);
 	text = fc_arena_vprintf(&call->kept, format, arguments);
 	va_end(arguments);
-	call->code = FARCALL_OK; /* the last word counts */
+	fc_spin_lock(&call->lock); /* a step of a stream may fail meanwhile, in another thread */
+	call->code = FARCALL_OK;   /* the last word counts */
 	fc_call_settle(call, code, FARCALL_CAUSE_NONE, text, text != NULL ? strlen(text) : 0);
+	fc_spin_unlock(&call->lock);
 	return code;
 }
 

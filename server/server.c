@@ -117,6 +117,13 @@ farcall_server_set_loops(farcall_server *server, unsigned loops)
 }
 
 void
+farcall_server_set_compression(farcall_server *server, farcall_coding coding)
+{
+	if (fc_server_in_setup(server, "set compression"))
+		fc_coding_check(coding, &server->coding, &server->error);
+}
+
+void
 farcall_server_set_peer_timeout_ms(farcall_server *server, uint64_t ms)
 {
 	size_t value = (size_t)FC_MIN(ms, SIZE_MAX);

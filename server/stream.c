@@ -240,6 +240,7 @@ send_message(farcall_call *base, const fc_payload *payload, bool last)
 	(void)last;
 	if (call->stream == NULL)
 		return FC_SEND_GONE;
+	fc_call_compress(base, call->stream, base->plain_now);
 	sent = send_head(call);
 	if (sent == FC_SEND_OK)
 		sent = conn->ops->send_message(conn->engine, call->stream, payload, false);
@@ -335,7 +336,7 @@ fc_served_takes(const fc_server_call *call)
 void
 fc_served_message(fc_server_call *call, const uint8_t *bytes, size_t size)
 {
-	if (!fc_flow_arrive(call->call.flow, bytes, size))
+	if (!fc_flow_arrive_from(call->call.flow, call->stream, bytes, size))
 		fc_reply_end(call, FARCALL_RESOURCE_EXHAUSTED, "no memory for a message");
 }
 

@@ -47,7 +47,8 @@ FARCALL_API void farcall_call_add_metadata(farcall_call *call, const char *key, 
 FARCALL_API void farcall_call_add_metadata_bin(
     farcall_call *call, const char *key, const void *data, size_t size);
 
-/* Ends the call with CANCELLED, once, if it has not ended; the peer learns of it. Never blocks. */
+/* Ends the call with CANCELLED, once, if it has not ended; the peer learns of it. Never blocks. On a
+ * server that holds for streams; a unary call's handler sees it, and still answers. */
 FARCALL_API void farcall_call_cancel(farcall_call *call);
 
 /* Lets go. In flight: cancels; a pending `done` still comes, with CANCELLED. All that the call
@@ -56,6 +57,31 @@ FARCALL_API void farcall_call_free(farcall_call *call);
 
 /* One more farcall_call_free() is needed, so another thread may keep the call. */
 FARCALL_API void farcall_call_hold(farcall_call *call);
+
+/* ---- compression (docs/compression.md) ---- */
+
+typedef enum farcall_coding {
+	FARCALL_IDENTITY = 1, /* none */
+	FARCALL_GZIP = 2,
+	FARCALL_DEFLATE = 4 /* zlib's format, as gRPC means it */
+} farcall_coding;
+
+/* What this side's messages are compressed with (grpc/grpc: doc/compression.md). A client: before
+ * the start; a server that lacks the coding answers UNIMPLEMENTED. A server: before its first
+ * message; where the client did not list the coding in `grpc-accept-encoding`, messages go as they
+ * are. Default: that of farcall_channel_set_compression() or farcall_server_set_compression(). A
+ * message that would not get smaller goes as it is, too. Too late, or no coding:
+ * FAILED_PRECONDITION or INVALID_ARGUMENT, stuck to a client's call, only logged on a server. */
+FARCALL_API void farcall_call_set_compression(farcall_call *call, farcall_coding coding);
+
+/* false: messages sent from now on go as they are, whatever the call's coding: for those that hold
+ * a secret beside what a stranger chose (CRIME, BREACH), or are dense already. true: with the
+ * coding again; the default. The thread that sends. */
+FARCALL_API void farcall_call_set_message_compression(farcall_call *call, bool compress);
+
+/* The message received last came compressed; in a unary handler, its request. The thread that
+ * receives. */
+FARCALL_API bool farcall_call_message_compressed(const farcall_call *call);
 
 /* ---- how it went ---- */
 
@@ -122,7 +148,9 @@ FARCALL_API const char *farcall_call_peer(const farcall_call *call);
 FARCALL_API bool farcall_call_peer_ids(
     const farcall_call *call, int64_t *uid, int64_t *gid, int64_t *pid);
 
-/* Trailing metadata; rules as farcall_call_add_metadata(). */
+/* Trailing metadata; rules as farcall_call_add_metadata(). One key that begins with "grpc-" is the
+ * program's: "grpc-retry-pushback-ms", beside a failure, tells a client that has a retry policy
+ * after how many milliseconds to come again; "-1": not at all (docs/retries.md, gRFC A6). */
 FARCALL_API void farcall_call_add_trailer(farcall_call *call, const char *key, const char *value);
 FARCALL_API void farcall_call_add_trailer_bin(
     farcall_call *call, const char *key, const void *data, size_t size);

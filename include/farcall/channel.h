@@ -36,6 +36,10 @@ FARCALL_API void farcall_channel_set_max_message(farcall_channel *channel, size_
 /* Bytes of one header list received; more is RESOURCE_EXHAUSTED. Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_channel_set_max_metadata(farcall_channel *channel, size_t bytes);
 
+/* What its calls' messages are compressed with, unless a call says otherwise: see
+ * farcall_call_set_compression(). Default FARCALL_IDENTITY. Answers of either coding are taken. */
+FARCALL_API void farcall_channel_set_compression(farcall_channel *channel, farcall_coding coding);
+
 /* TCP: a server that does not acknowledge what was sent for so long is dead: its connection ends,
  * and calls that it may have seen fail with UNAVAILABLE. Values as for
  * farcall_server_set_peer_timeout_ms(). Default: the keepalive time-out where keepalive is on (gRFC
@@ -69,6 +73,18 @@ FARCALL_API void farcall_channel_set_spin_us(farcall_channel *channel, unsigned 
  * INVALID_ARGUMENT: `hooks` is NULL. */
 FARCALL_API void farcall_channel_intercept(
     farcall_channel *channel, const farcall_interceptor *hooks, size_t hooks_size, void *data);
+
+/* How calls behave, by method: gRPC's service config, a JSON text (docs/retries.md): time-outs,
+ * wait for ready, limits on messages, retries, hedging, round robin. Copied. Checked whole: a bad
+ * one is INVALID_ARGUMENT, and the text says where and what is wrong. At most 64 KiB. NULL: none,
+ * which is the default. grpc/grpc doc/service_config.md, gRFC A6. */
+FARCALL_API void farcall_channel_set_service_config(farcall_channel *channel, const char *json);
+
+/* Bytes of a request that is kept for another attempt, of one call and of all calls of the channel
+ * at a time: past them a call has the attempt under way and no other. Blocking calls keep none.
+ * Default 256 KiB and 16 MiB. */
+FARCALL_API void farcall_channel_set_retry_buffer(
+    farcall_channel *channel, size_t bytes_of_call, size_t bytes_of_channel);
 
 typedef enum farcall_state {
 	FARCALL_IDLE,

@@ -42,6 +42,10 @@ FARCALL_API void farcall_server_set_max_message(farcall_server *server, size_t b
  * Default 16 KiB; 1 to 64 KiB. */
 FARCALL_API void farcall_server_set_max_metadata(farcall_server *server, size_t bytes);
 
+/* What answers are compressed with, for clients that take it, unless a handler says otherwise: see
+ * farcall_call_set_compression(). Default FARCALL_IDENTITY. Requests of either coding are taken. */
+FARCALL_API void farcall_server_set_compression(farcall_server *server, farcall_coding coding);
+
 /* TCP: a peer that does not acknowledge what was sent for so long is dead: its connection ends and
  * its calls are cancelled. Milliseconds; 1,000 to 86,400,000, in whole seconds on macOS and
  * Windows; 0: the system's own rule, usually some 15 minutes. Default: the keepalive time-out where

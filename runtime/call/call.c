@@ -49,6 +49,8 @@ fc_call_renew(farcall_call *call, size_t max_message)
 	call->in.most = call->out.most = FC_CALL_MEMORY(max_message);
 	call->received = call->trailers = no_metadata;
 	call->head = call->tail = no_pairs;
+	call->coding = 0;
+	call->plain = call->plain_now = call->compressed = false;
 	call->head_sent = call->started = call->doomed = call->of_peer = false;
 	call->code = FARCALL_OK;
 	call->cause = FARCALL_CAUSE_NONE;

@@ -77,9 +77,13 @@ struct farcall_call {
 	fc_pairs head, tail; /* to be sent */
 	fc_rich *rich;       /* details of its failure; NULL: none (rich.h) */
 	bool head_sent;
-	bool started; /* settings are closed */
-	bool doomed;  /* server: the library itself has failed the call: the handler's OK does not
-	                 count */
+	bool started;    /* settings are closed */
+	uint8_t coding;  /* of messages sent: FARCALL_GZIP, FARCALL_DEFLATE; 0: none */
+	bool plain;      /* … but not of those sent now */
+	bool plain_now;  /* … the owner: nor of that which its flow sends now */
+	bool compressed; /* the last message received was */
+	bool doomed; /* server: the library itself has failed the call: the handler's OK does not
+	                count */
 
 	/* the outcome: written by the holder, sticky */
 	farcall_code code;
@@ -110,6 +114,21 @@ void fc_call_fini(farcall_call *call); /* gives the arenas back */
 void fc_call_renew(farcall_call *call, size_t max_message);
 
 void fc_call_drop(farcall_call *call); /* one reference less */
+
+/* compression.c: what is kept of a coding: 0 for IDENTITY. false: it is none, and `error` says so.
+ */
+bool fc_coding_check(farcall_coding coding, uint8_t *kept, fc_error *error);
+
+/* The loop's owner: what the call wants of its stream; before each head or message. `plain`: of the
+ * call that is call->plain, or call->plain_now of what a flow sends. */
+static inline void
+fc_call_compress(const farcall_call *call, fc_stream *stream, bool plain)
+{
+	if (FARCALL_UNLIKELY(call->coding != 0)) {
+		stream->coding = call->coding;
+		stream->plain = plain;
+	}
+}
 
 /* The outcome, if there is none yet: the first failure sticks. `message` (may be NULL) is copied.
  * Answers the outcome that stands. */

@@ -167,6 +167,13 @@ fc_conn_write_now(fc_conn *conn)
 	set_timer(conn);
 }
 
+void
+fc_conn_write_early(fc_conn *conn)
+{
+	if (conn->state == FC_CONN_OPEN)
+		write_out(conn);
+}
+
 /* ---- the engine ---- */
 
 static bool

@@ -91,6 +91,9 @@ fc_conn_touch(fc_conn *conn)
 /* The same between turns, where nothing waits for the end of one: it is written now. */
 void fc_conn_write_now(fc_conn *conn);
 
+/* In a task of the loop: so much was given that the peer should have it before the turn ends. */
+void fc_conn_write_early(fc_conn *conn);
+
 /* The engine's on_dead and on_drained belong here: they begin the close. */
 void fc_conn_dead(void *conn, const fc_error *why);
 void fc_conn_drained(void *conn);

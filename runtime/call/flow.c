@@ -82,6 +82,8 @@ fc_flow_new(
 	atomic_init(&flow->has_sender, false);
 	atomic_init(&flow->dropped, false);
 	flow->credit = credit;
+	flow->replay = FC_FLOW_REPLAY;
+	flow->most_sent = INT32_MAX;
 	fc_arena_init(&flow->wire, pool, FC_CALL_KEPT, NULL, 0);
 	fc_buf_init(&flow->reading, pool, SIZE_MAX / 2);
 	fc_buf_init(&flow->draft, pool, SIZE_MAX / 2);
@@ -160,10 +162,10 @@ let_write(fc_flow *flow)
 /* ---- arrivals ---- */
 
 static bool
-append(fc_buf *queue, const uint8_t *bytes, size_t size)
+append(fc_buf *queue, uint32_t mark, const uint8_t *bytes, size_t size)
 {
 	uint8_t *at = fc_buf_reserve(queue, FC_FLOW_HEAD + size);
-	uint32_t head = (uint32_t)size;
+	uint32_t head = (uint32_t)size | mark;
 
 	if (at == NULL)
 		return false;
@@ -174,16 +176,22 @@ append(fc_buf *queue, const uint8_t *bytes, size_t size)
 	return true;
 }
 
-bool
-fc_flow_arrive(fc_flow *flow, const uint8_t *bytes, size_t size)
+/* `stream`: if it is compressed. */
+static bool
+arrive(fc_flow *flow, const fc_stream *stream, const uint8_t *bytes, size_t size)
 {
+	uint32_t mark = stream != NULL ? FC_FLOW_MARK : 0;
 	bool kept = true, due, discards;
 
 	flow->arrived++;
 	fc_lock(&flow->lock);
+	if (stream != NULL) {
+		flow->coding = stream->peer_coding;
+		flow->max_message = stream->max_message;
+	}
 	discards = flow->discards || flow->over;
 	if (!discards)
-		kept = append(&flow->queue, bytes, size);
+		kept = append(&flow->queue, mark, bytes, size);
 	if (flow->recv.state == FC_STEP_BLOCKS)
 		fc_cond_signal(&flow->readable);
 	due = begin_calling(flow);
@@ -193,6 +201,18 @@ fc_flow_arrive(fc_flow *flow, const uint8_t *bytes, size_t size)
 	if (due)
 		flow->ops->call_back(flow->call);
 	return kept;
+}
+
+bool
+fc_flow_arrive(fc_flow *flow, const uint8_t *bytes, size_t size)
+{
+	return arrive(flow, NULL, bytes, size);
+}
+
+bool
+fc_flow_arrive_from(fc_flow *flow, const fc_stream *stream, const uint8_t *bytes, size_t size)
+{
+	return arrive(flow, stream->compressed && stream->raw ? stream : NULL, bytes, size);
 }
 
 void
@@ -270,7 +290,7 @@ pass(fc_flow *flow, size_t size)
 		return;
 	}
 	flow->offered += size;
-	if (flow->offered > FC_FLOW_REPLAY)
+	if (flow->offered > flow->replay)
 		fc_flow_commit(flow);
 }
 
@@ -309,6 +329,7 @@ feed(fc_flow *flow, bool end, bool *said)
 		fc_send sent;
 
 		fc_payload_of_bytes(&payload, &text);
+		flow->call->plain_now = fc_flow_marked(&flow->sending, flow->offered);
 		sent = flow->ops->send(flow->call, &payload, last);
 		if (sent == FC_SEND_GONE) { /* its end is about to be told */
 			flow->ready = false;

@@ -75,10 +75,12 @@ typedef struct fc_step {
 } fc_step;
 
 struct fc_flow {
-	/* constant */
+	/* constant from the start on */
 	farcall_call *call;
 	const fc_flow_ops *ops;
-	size_t credit; /* bytes taken that the owner is woken for */
+	size_t replay;    /* bytes sent that are kept for a further attempt: FC_FLOW_REPLAY */
+	size_t most_sent; /* bytes of a message sent */
+	size_t credit;    /* bytes taken that the owner is woken for */
 
 	/* the receiver */
 	fc_buf reading;  /* messages that it has of the queue */
@@ -98,6 +100,10 @@ struct fc_flow {
 	bool end_sent;
 	size_t arrived;                /* messages, in all */
 	const ProtobufCMessage *reply; /* client stream: to be set before the flow is shut */
+
+	/* under `lock`: of the compressed ones in `queue` */
+	unsigned coding;
+	size_t max_message; /* bytes of one, inflated */
 
 	/* any thread */
 	atomic_bool has_receiver, has_sender; /* the places are taken, until the step has ended */
@@ -139,6 +145,10 @@ void fc_flow_commit(fc_flow *flow); /* no other stream will come */
 
 /* A message; copied. false: no memory. */
 bool fc_flow_arrive(fc_flow *flow, const uint8_t *bytes, size_t size);
+
+/* The same in on_message of a stream that is `raw`: so that compressed messages wait as they came,
+ * and are inflated one at a time, in the program's thread, when it takes them. */
+bool fc_flow_arrive_from(fc_flow *flow, const fc_stream *stream, const uint8_t *bytes, size_t size);
 
 /* The peer will send no more messages. */
 void fc_flow_end(fc_flow *flow);

@@ -11,13 +11,26 @@
 /* In the queues each message stands behind its size. */
 #define FC_FLOW_HEAD sizeof(uint32_t)
 
+/* In a message's head, beside its size: arrived, that it is compressed; to be sent, that it goes as
+ * it is. */
+#define FC_FLOW_MARK 0x80000000u
+
 static inline size_t
 fc_flow_first(const fc_buf *buf, size_t from)
 {
 	uint32_t size;
 
 	memcpy(&size, buf->data + buf->from + from, sizeof size);
-	return size;
+	return size & ~FC_FLOW_MARK;
+}
+
+static inline bool
+fc_flow_marked(const fc_buf *buf, size_t from)
+{
+	uint32_t head;
+
+	memcpy(&head, buf->data + buf->from + from, sizeof head);
+	return (head & FC_FLOW_MARK) != 0;
 }
 
 /* All that `from` holds goes behind what `to` holds, without a copy if that is nothing. false: no

@@ -8,10 +8,11 @@
 #include "runtime/call/intercept.h"
 
 #include "runtime/base/log.h"
+#include "runtime/protocol/grpc/coding.h"
 
 #include <stdio.h>
 
-#define CALLS_A_TURN 64
+#define CALLS_A_TURN 16 /* then what they have sent is written: the peer works meanwhile */
 
 /* ---- places ---- */
 
@@ -71,14 +72,14 @@ pack(fc_flow *flow, const ProtobufCMessage *message, fc_error *error)
 	if (!fc_payload_of_message(&payload, message))
 		return fc_fail(error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT,
 		    "a message is nested deeper than %d", FC_MARSHAL_DEPTH);
-	if (payload.size > INT32_MAX)
+	if (payload.size > flow->most_sent)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_TOO_LARGE,
-		    "a message of %zu bytes is larger than %d", payload.size, INT32_MAX);
+		    "a message of %zu bytes is larger than %zu", payload.size, flow->most_sent);
 	at = fc_buf_reserve(&flow->draft, FC_FLOW_HEAD + payload.size);
 	if (at == NULL)
 		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "no memory for a message of %zu bytes", payload.size);
-	size = (uint32_t)payload.size;
+	size = (uint32_t)payload.size | (flow->call->plain ? FC_FLOW_MARK : 0);
 	memcpy(at, &size, sizeof size);
 	payload.flat(&payload, at + FC_FLOW_HEAD);
 	fc_intercept_count(flow->call, true, payload.size);
@@ -297,6 +298,25 @@ next_message(fc_flow *flow, farcall_code *code)
 	return fc_buf_size(&flow->reading) != 0;
 }
 
+/* The first message, or what it inflates to: then that is in `plain`. */
+static farcall_code
+inflate(fc_flow *flow, const uint8_t **at, size_t *size, fc_buf *plain, fc_error *error)
+{
+	farcall_call *call = flow->call;
+
+	*size = fc_flow_first(&flow->reading, 0);
+	*at = flow->reading.data + flow->reading.from + FC_FLOW_HEAD;
+	fc_buf_init(plain, flow->reading.pool, 0);
+	call->compressed = fc_flow_marked(&flow->reading, 0);
+	if (FARCALL_LIKELY(!call->compressed))
+		return FARCALL_OK;
+	if (fc_inflate(flow->coding, *at, *size, flow->max_message, plain, error) == FARCALL_OK) {
+		*at = plain->data;
+		*size = fc_buf_size(plain);
+	}
+	return error->code;
+}
+
 static farcall_code
 unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 {
@@ -304,19 +324,23 @@ unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 	const ProtobufCMessageDescriptor *descriptor =
 	    call->ops->server ? call->method->request : call->method->reply;
 	fc_guard_limits limits = fc_guard_defaults;
-	size_t size = fc_flow_first(&flow->reading, 0);
-	const uint8_t *at = flow->reading.data + flow->reading.from + FC_FLOW_HEAD;
+	size_t wire_size = fc_flow_first(&flow->reading, 0), size;
 	ProtobufCMessage *unpacked = NULL;
+	const uint8_t *at;
 	farcall_code code;
+	fc_buf plain;
 
 	fc_arena_reset(&call->in);
 	fc_intercept_count(call, false, size);
 	limits.memory = call->in.most;
-	code = fc_unpack(descriptor, at, size, &limits, &call->in, &unpacked, error);
+	code = inflate(flow, &at, &size, &plain, error);
+	if (code == FARCALL_OK)
+		code = fc_unpack(descriptor, at, size, &limits, &call->in, &unpacked, error);
+	fc_buf_fini(&plain);
 	*message = unpacked;
-	fc_buf_take(&flow->reading, FC_FLOW_HEAD + size);
+	fc_buf_take(&flow->reading, FC_FLOW_HEAD + wire_size);
 	fc_flow_shrink(&flow->reading);
-	flow->consumed += size;
+	flow->consumed += wire_size;
 	flow->n_consumed++;
 	return code;
 }

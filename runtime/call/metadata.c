@@ -101,7 +101,8 @@ check_key(const char *key, size_t size, bool binary, fc_error *error)
 	}
 	if (size == 0)
 		wrong = "is empty";
-	else if (wrong == NULL && strncmp(key, "grpc-", 5) == 0)
+	else if (wrong == NULL && strncmp(key, "grpc-", 5) == 0 &&
+	    strcmp(key, "grpc-retry-pushback-ms") != 0)
 		wrong = "begins with \"grpc-\", which is reserved";
 	else if (wrong == NULL && ends_in_bin(key, size) != binary)
 		wrong =

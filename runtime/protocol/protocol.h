@@ -46,6 +46,14 @@ typedef struct fc_text {
 	size_t size;
 } fc_text;
 
+/* Codings of messages, as bits. */
+enum fc_coding {
+	FC_CODING_IDENTITY = 1, /* as they are */
+	FC_CODING_GZIP = 2,     /* RFC 1952 */
+	FC_CODING_DEFLATE = 4,  /* zlib's format, RFC 1950 */
+	FC_CODING_OTHER = 8     /* one that we do not know */
+};
+
 /* A head received. Fields that the protocol itself uses are not among the metadata; user-agent is.
  */
 typedef struct fc_head {
@@ -64,6 +72,7 @@ typedef struct fc_request {
 	uint64_t timeout_ns; /* remaining; FC_NEVER: none. Rounded up to what the wire can say */
 	size_t n_metadata;
 	const fc_pair *metadata;
+	unsigned coding; /* GZIP or DEFLATE: of its messages; else they are sent as they are */
 } fc_request;
 
 /* How a call ended, on the wire (client: received, server: to be sent). */
@@ -115,6 +124,19 @@ typedef struct fc_stream {
 	/* Server; on_request may set it: the client may be silent between two messages, or before
 	 * the first one, for as long as it likes. Else a request that stops is ended. */
 	bool may_pause;
+
+	/* The owner's. `raw`: on_message shows compressed messages as they came, and the owner
+	 * inflates each when it takes it (grpc/coding.h). Whoever may keep more than one message
+	 * sets it, for windows count bytes as they came: what he keeps would not be bounded. */
+	uint8_t coding; /* server, until the head is sent: FC_CODING_*, used if the client takes
+	                 * it; 0: none */
+	bool plain;     /* messages are sent as they are, whatever the coding */
+	bool raw;
+
+	/* The engine's. */
+	bool compressed;     /* in on_message: this one was; if `raw`, it still is */
+	uint8_t accepts;     /* server: codings that the client takes */
+	uint8_t peer_coding; /* of the messages that come compressed */
 } fc_stream;
 
 typedef struct fc_engine_events {
@@ -186,6 +208,8 @@ typedef struct fc_engine_config {
 	 * whether it may ask like that without calls; else it is two hours then. */
 	uint64_t ping_interval_ns;
 	bool pings_without_calls;
+
+	unsigned codings; /* GZIP, DEFLATE or both: taken from the peer; 0: none */
 } fc_engine_config;
 
 typedef struct fc_engine_ops {

@@ -35,6 +35,7 @@ typedef struct owner {
 	fc_pool pool;
 	uint64_t now;
 	uint8_t habits;
+	unsigned coding;                  /* of what it sends */
 	bool client, dead, ready, inside; /* inside: an event may come now */
 	call calls[CALLS];
 	/* output */
@@ -167,7 +168,7 @@ static void
 open_call(owner *o, bool whole)
 {
 	fc_request request = {{"/a.B/C", 6}, whole ? FC_NEVER : 1000000000,
-	    (o->habits & METADATA) != 0 ? 3 : 0, some_metadata};
+	    (o->habits & METADATA) != 0 ? 3 : 0, some_metadata, o->coding};
 	call *c = o->calls;
 
 	while (c < o->calls + CALLS && c->stream != NULL)
@@ -241,6 +242,8 @@ on_request(void *data, fc_stream *stream, const fc_head *head)
 	memset(c, 0, sizeof *c);
 	c->stream = stream;
 	stream->user = c;
+	stream->coding = (uint8_t)o->coding;
+	stream->raw = (o->habits & HEAD_EARLY) != 0;
 	if ((o->habits & HEAD_EARLY) != 0)
 		ops->send_head(o->engine, stream, 3, some_metadata);
 	if (head->method == NULL)
@@ -264,6 +267,8 @@ on_message(void *data, fc_stream *stream, const uint8_t *bytes, size_t size)
 
 	touch((const char *)bytes, size);
 	must(size <= stream->max_message, "a message above the limit");
+	must(!stream->compressed || stream->peer_coding != 0, "compressed by no coding");
+	stream->plain = (size & 1) != 0;
 	c->untaken += size;
 	if ((o->habits & TAKE_LATE) == 0) {
 		ops->taken(o->engine, stream, c->untaken);
@@ -580,6 +585,10 @@ fuzz_engine_run(bool client, const uint8_t *data, size_t size)
 		config.keepalive_without_calls = !client || (data[1] & 16) != 0;
 		config.ping_interval_ns = FC_NS_PER_S;
 		config.pings_without_calls = (data[1] & 32) != 0;
+	}
+	if ((data[1] & 0x40) != 0) {
+		config.codings = FC_CODING_GZIP | FC_CODING_DEFLATE;
+		o.coding = (data[1] & 0x80) != 0 ? FC_CODING_DEFLATE : FC_CODING_GZIP;
 	}
 	countdown = data[2];
 	farcall_set_allocator(&allocator);

@@ -1,7 +1,8 @@
 /*
  * pair-server: serves pair.Test on 127.0.0.1, port 0, prints the port, ends on SIGTERM or when its
- * standard input ends. Custom answers how many calls were cancelled. Its arguments are pairs: the
- * name of a setting of its connections' lives, and milliseconds.
+ * standard input ends. Custom answers how many calls were cancelled; or, if the request has data,
+ * these, with the coding that the request's number names, and how the request came as text. Its
+ * arguments are pairs: the name of a setting of its connections' lives, and milliseconds.
  */
 #include "tests/support/pair.h"
 
@@ -10,11 +11,16 @@
 #include <unistd.h>
 
 static farcall_code
-count_cancelled(
-    test_pair *pair, farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+answer(test_pair *pair, farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 {
-	(void)call;
-	(void)request;
+	if (request->data.len != 0) {
+		bool compressed = farcall_call_message_compressed(call);
+
+		reply->data = request->data;
+		reply->text = farcall_call_strdup(call, compressed ? "compressed" : "plain");
+		farcall_call_set_compression(call, (farcall_coding)request->number);
+		return FARCALL_OK;
+	}
 	reply->number = (uint32_t)atomic_load(&pair->n_cancelled);
 	return FARCALL_OK;
 }
@@ -51,7 +57,7 @@ main(int argc, char **argv)
 	char byte;
 
 	test_pair_init(&pair, "127.0.0.1:0");
-	pair.custom = count_cancelled;
+	pair.custom = answer;
 	for (int i = 1; i + 1 < argc; i += 2)
 		if (!set(pair.server, argv[i], argv[i + 1]))
 			return 2;

@@ -5,6 +5,7 @@
 #include "tests/support/streams.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
@@ -22,6 +23,17 @@ read_to_the_end(void *data)
 	atomic_store(&over, true);
 }
 
+/* FARCALL_TEST_CODING=gzip or deflate: all messages are compressed, both ways. */
+static farcall_coding
+coding(void)
+{
+	const char *name = getenv("FARCALL_TEST_CODING");
+
+	if (name == NULL)
+		return FARCALL_IDENTITY;
+	return strcmp(name, "gzip") == 0 ? FARCALL_GZIP : FARCALL_DEFLATE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -33,6 +45,7 @@ main(int argc, char **argv)
 
 	if (loop != NULL)
 		farcall_server_set_loop(server, loop);
+	farcall_server_set_compression(server, coding());
 	stream_test__register(server, &test_stream_handlers, &self);
 	endpoint = farcall_server_bind(server, "127.0.0.1:0");
 	if (farcall_server_start(server) != FARCALL_OK) {

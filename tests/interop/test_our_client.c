@@ -237,6 +237,44 @@ sizes(void **state)
 	assert_int_equal(test_echo(channel, "still here"), FARCALL_OK);
 }
 
+static bool server_compresses; /* its command says so */
+
+/* One Echo of 100,000 zeros, or of what does not get smaller. */
+static void
+echo_compressed(farcall_coding coding, bool noise)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	const Pair__Message *reply = NULL;
+	farcall_call *call = new_call();
+	test_random random;
+
+	test_random_seed(&random, 1);
+	request.data.len = 100000;
+	request.data.data = (uint8_t *)calloc(1, request.data.len);
+	for (size_t i = 0; noise && i < request.data.len; i++)
+		request.data.data[i] = (uint8_t)test_random_next(&random);
+	farcall_call_set_compression(call, coding);
+	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_OK);
+	assert_int_equal(reply->data.len, request.data.len);
+	assert_memory_equal(reply->data.data, request.data.data, request.data.len);
+	assert_int_equal(farcall_call_message_compressed(call), server_compresses && !noise);
+	free(request.data.data);
+	farcall_call_free(call);
+}
+
+static void
+compression(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		echo_compressed(FARCALL_IDENTITY, false);
+		echo_compressed(FARCALL_GZIP, false);
+		echo_compressed(FARCALL_DEFLATE, false);
+		echo_compressed(FARCALL_GZIP, true);
+		echo_compressed(FARCALL_DEFLATE, true);
+	}
+}
+
 static void
 not_there(void **state)
 {
@@ -289,6 +327,7 @@ main(int argc, char **argv)
 	    cmocka_unit_test(metadata),
 	    cmocka_unit_test(much_metadata),
 	    cmocka_unit_test(sizes),
+	    cmocka_unit_test(compression),
 	    cmocka_unit_test(not_there),
 	};
 	int input, status, failed;
@@ -305,6 +344,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "test_our_client: %s did not start\n", argv[1]);
 		return 1;
 	}
+	server_compresses = strcmp(argv[argc - 1], "gzip") == 0;
 	snprintf(target, sizeof target, "127.0.0.1:%u", port);
 	channel = farcall_channel_open(target);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);

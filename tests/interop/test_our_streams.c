@@ -18,6 +18,17 @@ static const farcall_method gone_method = {"Gone", "/pair.Streams/Gone", &pair__
 static farcall_channel *channel;
 static char target[32];
 
+/* FARCALL_TEST_CODING=gzip or deflate: all messages are compressed, both ways. */
+static farcall_coding
+coding(void)
+{
+	const char *name = getenv("FARCALL_TEST_CODING");
+
+	if (name == NULL)
+		return FARCALL_IDENTITY;
+	return strcmp(name, "gzip") == 0 ? FARCALL_GZIP : FARCALL_DEFLATE;
+}
+
 static farcall_call *
 start(const farcall_method *method, const Pair__Message *request, uint64_t timeout_ms)
 {
@@ -426,6 +437,7 @@ lent_loop(void **state)
 
 	(void)state;
 	channel = farcall_channel_open(target);
+	farcall_channel_set_compression(channel, coding());
 	farcall_channel_set_loop(channel, loop);
 	talk_async(0, 0, loop);
 	talk_async(10000, 64, loop);
@@ -507,6 +519,7 @@ main(int argc, char **argv)
 	}
 	snprintf(target, sizeof target, "127.0.0.1:%u", port);
 	channel = farcall_channel_open(target);
+	farcall_channel_set_compression(channel, coding());
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	farcall_channel_close(channel);
 	close(input);

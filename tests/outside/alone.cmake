@@ -9,7 +9,7 @@ file(GLOB plugin ${prefix}/bin/protoc-gen-farcall*)
 add_library(farcall::static STATIC IMPORTED)
 set_target_properties(farcall::static PROPERTIES IMPORTED_LOCATION ${lib}/libfarcall.a
   INTERFACE_INCLUDE_DIRECTORIES ${include} INTERFACE_COMPILE_DEFINITIONS FARCALL_STATIC
-  INTERFACE_LINK_LIBRARIES "PkgConfig::PROTOBUF_C;PkgConfig::LIBUV;Threads::Threads")
+  INTERFACE_LINK_LIBRARIES "PkgConfig::PROTOBUF_C;PkgConfig::LIBUV;PkgConfig::ZLIB;PkgConfig::JANSSON;Threads::Threads")
 add_library(farcall::wkt STATIC IMPORTED)
 set_target_properties(farcall::wkt PROPERTIES IMPORTED_LOCATION ${lib}/libfarcall_wkt.a
   INTERFACE_INCLUDE_DIRECTORIES ${include}/farcall/wkt

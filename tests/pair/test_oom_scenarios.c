@@ -1,5 +1,5 @@
 /*
- * Out of memory, in fifteen ways to live: as test_oom.c, each allocation of the library fails in
+ * Out of memory, in twenty ways to live: as test_oom.c, each allocation of the library fails in
  * turn, once and for good; here over what a call may meet. Each time: nothing crashes, hangs or
  * leaks, the call ends once, and its code is the one expected, or says that something was lacking.
  */
@@ -13,16 +13,20 @@
 
 typedef enum twist {
 	PLAIN,
-	BLOCKING,   /* a blocking call, that steps the loop itself */
-	CANCELLED,  /* by the client, while it pends */
-	COMPLETED,  /* later, by the test */
-	PUBLISHED,  /* found by the interface's name */
-	LIMITED,    /* the connection's life is, and both sides ask whether the other is there */
-	LATE,       /* the server starts after the call, which waits for it */
-	CHILD,      /* a call with a parent that pends */
-	CLOSED,     /* the channel is closed in flight */
-	STOPPED,    /* the server is stopped in flight, with no grace */
-	TWO_SERVERS /* two endpoints, one service allowed on the second */
+	BLOCKING,    /* a blocking call, that steps the loop itself */
+	CANCELLED,   /* by the client, while it pends */
+	COMPLETED,   /* later, by the test */
+	PUBLISHED,   /* found by the interface's name */
+	LIMITED,     /* the connection's life is, and both sides ask whether the other is there */
+	LATE,        /* the server starts after the call, which waits for it */
+	CHILD,       /* a call with a parent that pends */
+	CLOSED,      /* the channel is closed in flight */
+	STOPPED,     /* the server is stopped in flight, with no grace */
+	COMPRESSED,  /* both ways */
+	TWO_SERVERS, /* two endpoints, one service allowed on the second */
+	RETRIED,     /* by a service config */
+	HEDGED,      /* likewise */
+	ROUND_ROBIN  /* likewise */
 } twist;
 
 typedef struct scenario {
@@ -36,12 +40,23 @@ typedef struct scenario {
 
 enum { M_ECHO, M_FAIL, M_WAIT, M_METADATA, M_GROW, M_SLOW, M_CUSTOM, M_MISSING };
 
+#define POLICY(name, rest)                                                              \
+	"{\"methodConfig\": [{\"name\": [{\"service\": \"pair.Test\"}], \"" name "\": " \
+	"{\"maxAttempts\": 3, " rest "}}]}"
+#define RETRIES                                                            \
+	POLICY("retryPolicy",                                              \
+	    "\"initialBackoff\": \"0.001s\", \"maxBackoff\": \"0.002s\", " \
+	    "\"backoffMultiplier\": 2, \"retryableStatusCodes\": [14]")
+#define HEDGES POLICY("hedgingPolicy", "\"hedgingDelay\": \"0s\", \"nonFatalStatusCodes\": [14]")
+
 static const scenario scenarios[] = {
     {"echo over memory", "mem:oom-15", M_ECHO, PLAIN, FARCALL_OK, 10, 200},
     {"echo over tcp", "127.0.0.1:0", M_ECHO, PLAIN, FARCALL_OK, 10, 200},
     {"echo over a unix socket", "unix:", M_ECHO, PLAIN, FARCALL_OK, 10, 200},
     {"a blocking call", "mem:oom-15", M_ECHO, BLOCKING, FARCALL_OK, 10, 200},
     {"a megabyte each way", "mem:oom-15", M_ECHO, PLAIN, FARCALL_OK, 1 << 20, 200},
+    {"compressed both ways", "mem:oom-15", M_ECHO, COMPRESSED, FARCALL_OK, 1000, 200},
+    {"a compressed megabyte", "mem:oom-15", M_ECHO, COMPRESSED, FARCALL_OK, 1 << 20, 200},
     {"a large reply", "mem:oom-15", M_GROW, PLAIN, FARCALL_OK, 300000, 200},
     {"metadata both ways", "mem:oom-15", M_METADATA, PLAIN, FARCALL_OK, 10, 200},
     {"a handler that fails", "mem:oom-15", M_FAIL, PLAIN, FARCALL_ABORTED, 10, 200},
@@ -56,6 +71,10 @@ static const scenario scenarios[] = {
     {"a server stopped in flight", "mem:oom-15", M_WAIT, STOPPED, FARCALL_UNAVAILABLE, 10, 200},
     {"a connection that will end", "mem:oom-15", M_ECHO, LIMITED, FARCALL_OK, 10, 200},
     {"a second endpoint", "mem:oom-15", M_ECHO, TWO_SERVERS, FARCALL_OK, 10, 200},
+    {"the third attempt", "mem:oom-15", M_CUSTOM, RETRIED, FARCALL_OK, 10, 200},
+    {"the third hedge", "mem:oom-15", M_CUSTOM, HEDGED, FARCALL_OK, 10, 200},
+    {"hedges at once", "mem:oom-15", M_ECHO, HEDGED, FARCALL_OK, 10, 200},
+    {"round robin", "127.0.0.1:0", M_ECHO, ROUND_ROBIN, FARCALL_OK, 10, 200},
 };
 
 typedef struct life {
@@ -69,7 +88,8 @@ typedef struct life {
 	int done;
 	farcall_code code;
 	char error[256];
-	bool served; /* the server could be prepared */
+	int failures; /* of the handler that fails twice */
+	bool served;  /* the server could be prepared */
 } life;
 
 static life l;
@@ -118,8 +138,21 @@ grow(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 	return FARCALL_OK;
 }
 
-static const struct pair_test handlers = {
-    .echo = echo, .fail = give_up, .wait = pend, .metadata = tell, .grow = grow};
+static farcall_code
+fail_twice(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	if (l.failures++ < 2)
+		return farcall_call_fail(call, FARCALL_UNAVAILABLE, "not yet");
+	*reply = *request;
+	return FARCALL_OK;
+}
+
+static const struct pair_test handlers = {.echo = echo,
+    .fail = give_up,
+    .wait = pend,
+    .metadata = tell,
+    .grow = grow,
+    .custom = fail_twice};
 
 static void
 make_server(void)
@@ -130,6 +163,8 @@ make_server(void)
 	l.server = farcall_server_new();
 	farcall_server_set_loop(l.server, l.loop);
 	service = pair_test__register(l.server, &handlers, NULL);
+	if (l.scenario->twist == COMPRESSED)
+		farcall_server_set_compression(l.server, FARCALL_GZIP);
 	if (l.scenario->twist == TWO_SERVERS) {
 		farcall_service_allow_endpoint(service, "second");
 		farcall_server_bind(l.server, "mem:oom-first");
@@ -258,6 +293,21 @@ twist_it(void)
 	}
 }
 
+static const char *
+config_of(const scenario *s)
+{
+	switch (s->twist) {
+	case RETRIED:
+		return RETRIES;
+	case HEDGED:
+		return HEDGES;
+	case ROUND_ROBIN:
+		return "{\"loadBalancingPolicy\": \"round_robin\"}";
+	default:
+		return NULL;
+	}
+}
+
 static void
 live(const scenario *s)
 {
@@ -279,10 +329,13 @@ live(const scenario *s)
 		make_server();
 	l.channel = farcall_channel_open(l.target);
 	farcall_channel_set_loop(l.channel, l.loop);
+	if (s->twist == COMPRESSED)
+		farcall_channel_set_compression(l.channel, FARCALL_DEFLATE);
 	if (s->twist == LIMITED) {
 		farcall_channel_set_keepalive_ms(l.channel, 10000);
 		farcall_channel_set_keepalive_without_calls(l.channel, true);
 	}
+	farcall_channel_set_service_config(l.channel, config_of(s));
 	/* Without a loop to lend, server and channel would run on threads of their own: another
 	 * test. */
 	if (farcall_loop_step(l.loop, 0) == FARCALL_OK &&

@@ -1,8 +1,6 @@
 /*
  * test_rolling.c: servers that replace one another on one port while 1,000 calls are in flight: no
  * call is lost, and none is carried out twice. Each call has a number; the servers keep a ledger.
- *
- * FARCALL_TEST_ROUNDS=n: n times 5 restarts, at most 20.
  */
 #include "tests/support/pair.h"
 
@@ -13,7 +11,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { FLIGHT = 1000, CALLS_MOST = 4000000, HELD_MOST = 2048 };
+enum { FLIGHT = 1000, RESTARTS = 20, CALLS_MOST = 4000000, HELD_MOST = 2048 };
 
 static atomic_uchar carried_out[CALLS_MOST]; /* by number */
 static atomic_uchar answered[CALLS_MOST];
@@ -130,15 +128,6 @@ start_server(test_pair *pair, const char *address)
 	assert_string_equal(farcall_server_error(pair->server), "");
 }
 
-static int
-rounds(int usual)
-{
-	const char *text = getenv("FARCALL_TEST_ROUNDS");
-	int n = usual * (text != NULL ? atoi(text) : 1);
-
-	return n < 20 ? n : 20;
-}
-
 static void
 begin_fleet(fleet *f, const char *address)
 {
@@ -198,7 +187,7 @@ a_port_is_taken_over(void **state)
 	static test_pair pairs[2];
 	static fleet f;
 	char address[64];
-	int n = rounds(5);
+	const int n = RESTARTS;
 
 	(void)state;
 	start_server(&pairs[0], "127.0.0.1:0");
@@ -227,7 +216,8 @@ a_socket_is_handed_over(void **state)
 	static test_pair pairs[2];
 	static fleet f;
 	char address[64], shared[32];
-	int n = rounds(5), listening;
+	const int n = RESTARTS;
+	int listening;
 
 	(void)state;
 	listening = socket(AF_INET, SOCK_STREAM, 0);

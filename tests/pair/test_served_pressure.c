@@ -278,15 +278,18 @@ one_thread_sends_while_another_receives(void **state)
 static void
 ten_thousand_messages(void **state)
 {
-	enum { N = 10000 };
-	static const char *const paths[] = {chat, murmur};
+	enum { N = 10000, CHAT, MURMUR, MURMUR_ELSEWHERE };
 	puppet_call c;
 	stage s;
 
 	(void)state;
-	stage_start(&s, false);
-	for (int i = 0; i < 2; i++) {
-		puppet_open(&s.p, &c, paths[i], 0, NULL);
+	for (int way = CHAT; way <= MURMUR_ELSEWHERE; way++) {
+		stage_init(&s, false);
+		stage_register(&s);
+		if (way == MURMUR_ELSEWHERE) /* callbacks on other threads */
+			farcall_service_set_blocking(s.service, "Murmur", true);
+		stage_open(&s);
+		puppet_open(&s.p, &c, way == CHAT ? chat : murmur, 0, NULL);
 		for (uint32_t n = 0; n < N; n++) {
 			puppet_number(&c, n, n % 64);
 			if (c.waiting || n - c.received > 2000)
@@ -294,7 +297,92 @@ ten_thousand_messages(void **state)
 		}
 		puppet_end(&c);
 		assert_ended(&c, N, FARCALL_OK, "");
+		stage_end(&s);
 	}
+}
+
+/* ---- callbacks ---- */
+
+static void
+goes_on_by_waiting(
+    farcall_call *call, farcall_code code, const Stream__Message *request, void *data)
+{
+	Stream__Message reply = STREAM__MESSAGE__INIT;
+
+	(void)data;
+	while (code == FARCALL_OK) {
+		reply = *request;
+		code = stream_test_chat__send_reply(call, &reply);
+		if (code == FARCALL_OK)
+			code = stream_test_chat__recv_request(call, &request);
+	}
+	farcall_call_complete(call, code);
+}
+
+static farcall_code
+begins_by_callback(farcall_call *call)
+{
+	stream_test_chat__recv_request__async(call, goes_on_by_waiting, NULL);
+	return FARCALL_PENDING;
+}
+
+static void
+callbacks_may_wait(void **state)
+{
+	enum { CALLS = 10 };
+	puppet_call calls[CALLS];
+	stage s;
+
+	(void)state;
+	stage_init(&s, false);
+	s.ops.chat = begins_by_callback;
+	stage_register(&s);
+	stage_open(&s);
+	for (int i = 0; i < CALLS; i++)
+		puppet_open(&s.p, &calls[i], chat, 0, NULL);
+	for (uint32_t n = 0; n < 50; n++)
+		for (int i = 0; i < CALLS; i++) {
+			puppet_number(&calls[i], n, 100);
+			puppet_until(&s.p, calls[i].received == n + 1);
+		}
+	for (int i = 0; i < CALLS; i++) {
+		puppet_end(&calls[i]);
+		assert_ended(&calls[i], 50, FARCALL_OK, "");
+	}
+	stage_end(&s);
+}
+
+/* ---- the end of a stream that the client does not take ---- */
+
+/* The call is over for the server when its handler has returned; the rest is the connection's. */
+static void
+what_is_left_is_the_connections(void **state)
+{
+	enum { N = 60, SIZE = 1000 };
+	puppet_call c, d;
+	puppet p;
+	stage s;
+
+	(void)state;
+	stage_init(&s, false);
+	stage_register(&s);
+	farcall_service_set_max_calls(s.service, 1);
+	stage_open(&s);
+	stage_connect(&s, &p, 1024);
+	puppet_open(&p, &c, "/stream.Test/Count", 0, NULL);
+	c.lazy = true;
+	stage_count_on(&c, N, SIZE);
+	puppet_until(&p, atomic_load(&s.streams.ended) == 1);
+	for (d.code = FARCALL_RESOURCE_EXHAUSTED; d.code != FARCALL_OK;) {
+		stage_count(&s, &d, 1, 0, 0);
+		puppet_until(&s.p, d.ended);
+	}
+	assert_in_range(c.received, 0, 1);
+	c.lazy = false;
+	puppet_take(&c);
+	assert_ended(&c, N, FARCALL_OK, "");
+	assert_int_equal(c.size, N * SIZE);
+	puppet_close(&p);
 	stage_end(&s);
 }
 
@@ -465,6 +553,8 @@ main(void)
 	    clean_test(stalled_streams_are_bounded),
 	    clean_test(one_thread_sends_while_another_receives),
 	    clean_test(ten_thousand_messages),
+	    clean_test(callbacks_may_wait),
+	    clean_test(what_is_left_is_the_connections),
 	    clean_test(on_several_loops),
 	    clean_test(steps_that_may_block_are_refused),
 	    clean_test(the_last_thread_does_not_wait),

@@ -17,7 +17,7 @@ told_cancelled(farcall_call *call, void *data)
 	sim_call *c = (sim_call *)data;
 
 	sim_note(c->world, "told", c->id, c->pending);
-	if (++c->told_cancelled > 1)
+	if (++c->told_cancelled > c->executed)
 		sim_broken(c->world, "the handler of call %u was told twice", c->id);
 	if (!farcall_call_cancelled(call))
 		sim_broken(c->world, "call %u: told that it is cancelled, but it is not", c->id);
@@ -59,6 +59,9 @@ answer_metadata(sim_call *c, farcall_call *call)
 static void
 fill(sim_call *c, farcall_call *call, Pair__Message *reply)
 {
+	if (c->id % 5 != 0)
+		farcall_call_set_compression(call, c->id % 5 == 1 ? FARCALL_GZIP : FARCALL_DEFLATE);
+	farcall_call_set_message_compression(call, c->id % 5 != 4);
 	reply->number = c->id;
 	reply->text = farcall_call_printf(call, "reply %u", c->id);
 	reply->data.len = c->reply_size;
@@ -89,9 +92,21 @@ wait(sim_call *c, farcall_call *call)
 	return FARCALL_PENDING;
 }
 
+/* An earlier attempt of the call still waits. */
+static farcall_code
+answer_beside(sim_call *c, farcall_call *call, Pair__Message *reply)
+{
+	if (c->plan == SIM_LATER_FAIL)
+		return farcall_call_fail(call, c->plan_code, "planned %u", c->id);
+	fill(c, call, reply);
+	return FARCALL_OK;
+}
+
 static farcall_code
 follow_plan(sim_call *c, farcall_call *call, Pair__Message *reply)
 {
+	if (c->pending || c->held)
+		return answer_beside(c, call, reply);
 	switch (c->plan) {
 	case SIM_FAIL:
 		return farcall_call_fail(call, c->plan_code, "planned %u", c->id);
@@ -130,13 +145,16 @@ serve(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 		sim_broken(w, "a request of no call");
 	c = &w->calls[request->number - 1];
 	sim_note(w, "handler", c->id, c->plan);
-	if (++c->executed > 1)
-		sim_broken(w, "call %u is executed a second time", c->id);
+	if (++c->executed > c->attempts)
+		sim_broken(w, "call %u is executed time %u, of %u that are allowed", c->id,
+		    c->executed, c->attempts);
+	w->totals->again += c->executed > 1;
 	check_request(c, call, request);
-	c->served = call;
+	if (!c->pending && !c->held)
+		c->served = call;
 	answer_metadata(c, call);
 	sim_act_inside(w);
-	if (sim_odds(w, 25))
+	if (sim_odds(w, 25) && c->served == call)
 		sim_child_start(w, c);
 	return follow_plan(c, call, reply);
 }

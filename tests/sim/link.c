@@ -32,7 +32,7 @@ typedef struct sim_link {
 	size_t room;        /* bytes that it holds */
 	sim_fault fault;
 	uint64_t fault_at; /* bytes sent before it */
-	bool refused;
+	int refused;       /* how the connection fails, as the system says; 0: it does not */
 
 	/* what is */
 	bool opened, closed, shut, shut_below, lower_full, want_write;
@@ -259,8 +259,8 @@ run_timer(fc_timer *timer)
 	l->running = true;
 	if (!l->opened) {
 		l->opened = true;
-		if (l->refused)
-			lose(l, FC_E(ECONNREFUSED));
+		if (l->refused != 0)
+			lose(l, l->refused);
 		else
 			l->pipe.events->on_open(l->pipe.owner);
 	}
@@ -433,7 +433,8 @@ plan(sim_link *l, bool client)
 		l->chunk = l->room = OUT_MOST;
 		l->tiny = 0;
 	}
-	l->refused = client && net->refuse_odds != 0 && below(l, net->refuse_odds) == 0;
+	if (client && net->refuse_odds != 0 && below(l, net->refuse_odds) == 0)
+		l->refused = below(l, 3) == 0 ? FC_E(EMFILE) : FC_E(ECONNREFUSED);
 	if (net->fault_odds != 0 && below(l, net->fault_odds) == 0) {
 		l->fault = (sim_fault)(1 + below(l, SIM_FAULTS - 1));
 		l->fault_at = below(l, places[below(l, FC_COUNT(places))]);
@@ -534,7 +535,7 @@ calm(sim_link *l)
 	l->fault = SIM_FAULT_NONE;
 	l->delay = FC_MIN(l->delay, FC_NS_PER_MS);
 	l->open_delay = FC_MIN(l->open_delay, FC_NS_PER_MS);
-	l->refused = false;
+	l->refused = 0;
 	l->tiny = 0;
 	if (l->timer.at == 0)
 		return;

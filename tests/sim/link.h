@@ -2,7 +2,7 @@
  * link.h: the simulator's network: a filter on both ends of every mem pipe. Each end is a delay
  * line for what it sends: bytes leave it in pieces, later, or never, as the seed says. Faults: a
  * pause, the end of one direction, a reset of both (at any byte), bytes that vanish, a connection
- * refused or never made, no memory for the filter.
+ * refused or never made (no descriptor is left), no memory for the filter.
  */
 #ifndef FC_SIM_LINK_H
 #define FC_SIM_LINK_H

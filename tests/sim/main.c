@@ -56,7 +56,7 @@ prepare(void)
 
 	test_random_seed(&random, 1);
 	for (size_t i = 0; i < SIM_BLOB; i++)
-		sim_blob[i] = (uint8_t)test_random_next(&random);
+		sim_blob[i] = (uint8_t)(test_random_next(&random) & 15); /* some of it compresses */
 	farcall_log_set_level(FARCALL_LOG_INFO);
 	sim_memory_install();
 	/* what the process keeps from its first loop on is not left over from a universe */
@@ -190,12 +190,14 @@ print_totals(const sim_totals *t, uint64_t hash, double seconds)
 
 	printf("%llu seeds in %.1f s (%.0f a second), hash %016llx\n", (unsigned long long)t->seeds,
 	    seconds, (double)t->seeds / seconds, (unsigned long long)hash);
-	printf("%llu calls, %llu children, %llu blocking, %llu cancelled; %llu events, %llu turns; "
+	printf("%llu calls, %llu children, %llu blocking, %llu cancelled, %llu attempts more; "
+	       "%llu events, %llu turns; "
 	       "%llu virtual s; at most %llu KiB\n",
 	    (unsigned long long)t->calls, (unsigned long long)t->children,
 	    (unsigned long long)t->blocking, (unsigned long long)t->cancels,
-	    (unsigned long long)t->events, (unsigned long long)t->turns,
-	    (unsigned long long)t->virtual_ms / 1000, (unsigned long long)t->peak / 1024);
+	    (unsigned long long)t->again, (unsigned long long)t->events,
+	    (unsigned long long)t->turns, (unsigned long long)t->virtual_ms / 1000,
+	    (unsigned long long)t->peak / 1024);
 	for (int i = 0; i <= FARCALL_UNAUTHENTICATED; i++)
 		printf("%s%s %llu", i == 0 ? "" : ", ", farcall_code_name((farcall_code)i),
 		    (unsigned long long)t->codes[i]);

@@ -48,7 +48,8 @@ typedef struct sim_call {
 	farcall_call *call; /* NULL: freed */
 	uint64_t started, deadline;
 	bool wait_for_ready, metadata, synchronous;
-	bool child; /* of a call that is being served: ends with it */
+	bool child;        /* of a call that is being served: ends with it */
+	unsigned attempts; /* that its channel's policy allows; 1: there is none */
 	size_t request_size, reply_size;
 	sim_plan plan;
 	farcall_code plan_code;
@@ -81,7 +82,8 @@ typedef struct sim_server {
 typedef struct sim_client {
 	farcall_channel *channel;
 	unsigned loop, server;
-	bool lost; /* closed, or never made: a new one is opened when it is wanted */
+	unsigned attempts; /* by its service config; 1: it has none */
+	bool lost;         /* closed, or never made: a new one is opened when it is wanted */
 } sim_client;
 
 /* What has been seen in all, so that nobody trusts a simulator that does nothing. */
@@ -89,7 +91,7 @@ typedef struct sim_totals {
 	uint64_t seeds, calls, events, turns, virtual_ms;
 	uint64_t children, codes[17];
 	uint64_t faults[SIM_FAULTS];
-	uint64_t links, restarts, frees, closes, cancels, oom, jumps, blocking;
+	uint64_t links, restarts, frees, closes, cancels, oom, jumps, blocking, again;
 	uint64_t peak;
 } sim_totals;
 

@@ -95,8 +95,10 @@ send_row(fc_engine *engine, duo_call *call, duo_row *row, bool client)
 	while (!call->waiting && !call->done && row->at < row->count) {
 		fc_payload payload = {size_of(row, row->at), flat, pour, row};
 		bool last = client && row->at + 1 == row->count && (row->seed & 1) != 0;
-		fc_send sent = ops->send_message(engine, call->stream, &payload, last);
+		fc_send sent;
 
+		call->stream->plain = row->at % 3 == 2;
+		sent = ops->send_message(engine, call->stream, &payload, last);
 		if (sent == FC_SEND_NO_MEMORY) {
 			ops->abort(engine, call->stream, FARCALL_RESOURCE_EXHAUSTED);
 			call->code = FARCALL_RESOURCE_EXHAUSTED;
@@ -158,6 +160,7 @@ client_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size
 	duo_call *call = (duo_call *)stream->user;
 
 	check_message(call, &call->replies, bytes, size);
+	d->compressed += stream->compressed;
 	ops->taken(d->client, stream, size);
 }
 
@@ -250,7 +253,7 @@ duo_start(duo *d, duo_shape shape, uint32_t seed, uint32_t requests, uint32_t re
 	    (unsigned)replies, (unsigned)most);
 	fc_pair pair = {"x-plan-bin", text, 10, (uint32_t)size, FC_PAIR_BINARY};
 	fc_request request = {{paths[shape], strlen(paths[shape])},
-	    (seed & 2) != 0 ? FC_NEVER : 5 * FC_NS_PER_S + seed, 1, &pair};
+	    (seed & 2) != 0 ? FC_NEVER : 5 * FC_NS_PER_S + seed, 1, &pair, d->coding};
 
 	call->duo = d;
 	call->shape = shape;
@@ -351,6 +354,7 @@ server_request(void *owner, fc_stream *stream, const fc_head *head)
 	call->next = d->served;
 	d->served = call;
 	stream->user = call;
+	stream->coding = (uint8_t)d->coding;
 	if (head->method == NULL || head->n_metadata < 1) {
 		d->wrong++;
 		return;
@@ -372,6 +376,7 @@ server_message(void *owner, fc_stream *stream, const uint8_t *bytes, size_t size
 	duo_call *call = (duo_call *)stream->user;
 
 	check_message(call, &call->requests, bytes, size);
+	d->compressed += stream->compressed;
 	ops->taken(d->server, stream, size);
 }
 
@@ -453,6 +458,9 @@ duo_init(duo *d, uint64_t seed)
 bool
 duo_open(duo *d)
 {
+	if (d->coding != 0)
+		d->client_config.codings = d->server_config.codings =
+		    FC_CODING_GZIP | FC_CODING_DEFLATE;
 	d->client = ops->open(&d->client_config, &client_events, d, d->now);
 	d->server = ops->open(&d->server_config, &server_events, d, d->now);
 	return d->client != NULL && d->server != NULL;

@@ -39,7 +39,9 @@ typedef struct duo {
 	duo_call *served; /* the server's, likewise */
 	unsigned open, done, failed, wrong;
 	bool ready, drained, goaway, client_dead, server_dead;
-	bool slow_server; /* takes messages only when duo_take() is called */
+	unsigned coding;     /* of all messages but each third; 0: none. Before duo_open() */
+	unsigned compressed; /* messages that came so */
+	bool slow_server;    /* takes messages only when duo_take() is called */
 	fc_error client_why, server_why;
 } duo;
 

@@ -25,12 +25,13 @@ on_request(void *owner, fc_stream *stream, const fc_head *head)
 	tiny_conn *conn = (tiny_conn *)owner;
 	tiny_call *call = (tiny_call *)fc_calloc(1, sizeof *call);
 
-	(void)head;
 	call->conn = conn;
 	call->stream = stream;
 	stream->user = call;
 	fc_list_append(&conn->calls, &call->in_conn);
 	conn->server->n_requests++;
+	if (conn->server->on_head != NULL)
+		conn->server->on_head(call, head);
 	if (conn->server->on_request != NULL)
 		conn->server->on_request(call);
 }
@@ -60,8 +61,12 @@ on_half_close(void *owner, fc_stream *stream)
 static void
 on_abort(void *owner, fc_stream *stream, const fc_abort *abort)
 {
+	tiny_conn *conn = (tiny_conn *)owner;
+
 	(void)abort;
-	((tiny_conn *)owner)->server->n_aborts++;
+	conn->server->n_aborts++;
+	if (stream->user != NULL && conn->server->on_abort != NULL)
+		conn->server->on_abort((tiny_call *)stream->user);
 	if (stream->user != NULL)
 		forget((tiny_call *)stream->user);
 }

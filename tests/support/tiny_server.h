@@ -32,8 +32,10 @@ struct tiny_server {
 	fc_listener *listener;
 	fc_engine_config config;
 	fc_list conns;
-	void (*on_accept)(tiny_conn *conn);   /* may be NULL */
-	void (*on_request)(tiny_call *call);  /* the head has come; may be NULL */
+	void (*on_accept)(tiny_conn *conn);                    /* may be NULL */
+	void (*on_request)(tiny_call *call);                   /* the head has come; may be NULL */
+	void (*on_head)(tiny_call *call, const fc_head *head); /* may be NULL */
+	void (*on_abort)(tiny_call *call);    /* the call is lost or cancelled; may be NULL */
 	void (*on_complete)(tiny_call *call); /* the client has sent everything; may be NULL */
 	/* A message; it is not taken before tiny_take(). NULL: all are taken at once. */
 	void (*on_message)(tiny_call *call, const uint8_t *bytes, size_t size);

@@ -343,7 +343,7 @@ wire_stream(wire *w, uint32_t id)
 uint32_t
 wire_open_stream(wire *w)
 {
-	static const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 0, NULL};
+	static const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 0, NULL, 0};
 	fc_stream *stream = ops->open_stream(w->engine, &request, w);
 
 	if (stream == NULL)

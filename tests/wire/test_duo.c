@@ -23,6 +23,13 @@ run_and_check(duo *d, unsigned calls)
 	assert_false(d->server_dead);
 }
 
+/* Each seed has its coding, or none. */
+static unsigned
+coding_of(uint32_t seed)
+{
+	return seed % 3 == 0 ? 0 : seed % 3 == 1 ? FC_CODING_GZIP : FC_CODING_DEFLATE;
+}
+
 static void
 one_unary_call(void **state)
 {
@@ -46,6 +53,7 @@ all_shapes(void **state)
 		unsigned calls = 0;
 
 		duo_init(&d, seed);
+		d.coding = coding_of(seed);
 		d.chunk = seed % 4 == 0 ? 0 : seed % 4 == 1 ? 1 : seed % 4 == 2 ? 40 : 20000;
 		assert_true(duo_open(&d));
 		for (uint32_t i = 0; i < 12; i++) {
@@ -63,6 +71,7 @@ all_shapes(void **state)
 				duo_step(&d);
 		}
 		run_and_check(&d, calls);
+		assert_int_equal(d.compressed != 0, d.coding != 0);
 		duo_fini(&d);
 	}
 }
@@ -75,6 +84,7 @@ messages_larger_than_windows(void **state)
 		duo d;
 
 		duo_init(&d, seed);
+		d.coding = coding_of(seed);
 		d.chunk = 70000;
 		d.client_config.stream_window = seed % 2 == 0 ? 100 : 1u << 20;
 		d.server_config.connection_window = seed % 3 == 0 ? 1u << 20 : 0;

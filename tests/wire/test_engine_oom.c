@@ -16,12 +16,15 @@ typedef struct scenario {
 	duo_shape shape;
 	uint32_t requests, replies;
 	size_t most;
+	unsigned coding;
 } scenario;
 
 static const scenario scenarios[] = {
-    {"unary", DUO_UNARY, 1, 1, 64},
-    {"large unary", DUO_UNARY, 1, 1, 200000},
-    {"bidi", DUO_BIDI, 5, 5, 60000},
+    {"unary", DUO_UNARY, 1, 1, 64, 0},
+    {"large unary", DUO_UNARY, 1, 1, 200000, 0},
+    {"bidi", DUO_BIDI, 5, 5, 60000, 0},
+    {"compressed unary", DUO_UNARY, 1, 1, 200000, FC_CODING_GZIP},
+    {"compressed bidi", DUO_BIDI, 5, 5, 60000, FC_CODING_DEFLATE},
 };
 
 /* Ends like an owner would: a dead or hopeless connection is ended at both sides. */
@@ -50,6 +53,7 @@ fail_nth(const scenario *s, size_t nth, bool sticky)
 	duo d;
 
 	duo_init(&d, 7);
+	d.coding = s->coding;
 	d.pool.most = 0; /* every block comes from the heap */
 	d.chunk = 5000;
 	test_allocator_fail_at(nth, sticky);

@@ -302,7 +302,8 @@ static void
 begin(session *s, call *c)
 {
 	plan *p = &c->plan;
-	fc_request request = {{p->path, strlen(p->path)}, p->timeout, p->request.n, p->request.at};
+	fc_request request = {
+	    {p->path, strlen(p->path)}, p->timeout, p->request.n, p->request.at, 0};
 
 	c->opened = true;
 	c->stream = s->client.ops->open_stream(s->client.engine, &request, c);

@@ -307,7 +307,7 @@ retry_in_tail(wire *w, const char *what, fc_stream *stream)
 {
 	static const fc_pair pair = {
 	    "x-bin", "0123456789012345678901234567", 5, 28, FC_PAIR_BINARY};
-	const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 1, &pair};
+	const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 1, &pair, 0};
 
 	(void)stream;
 	if (strcmp(what, "tail-begins") == 0)
@@ -332,7 +332,7 @@ CLIENT(a_retry_within_on_tail)
 static void
 open_with(wire *w, uint64_t timeout, size_t n, const fc_pair *metadata, const char *frame)
 {
-	fc_request request = {{"/t.T/Say", 8}, timeout, n, metadata};
+	fc_request request = {{"/t.T/Say", 8}, timeout, n, metadata, 0};
 	fc_stream *stream = ops->open_stream(w->engine, &request, NULL);
 
 	assert_non_null(stream);
@@ -369,7 +369,7 @@ CLIENT(changing_timeouts_are_short)
 {
 	wire_greeting(w);
 	for (uint64_t i = 0; i < 10; i++) {
-		fc_request request = {{"/t.T/Say", 8}, 1000 + i, 0, NULL};
+		fc_request request = {{"/t.T/Say", 8}, 1000 + i, 0, NULL, 0};
 		size_t before;
 
 		wire_take_output(w);
@@ -386,7 +386,7 @@ CLIENT(many_paths)
 	wire_greeting(w);
 	for (uint32_t i = 0; i < 300; i++) {
 		char path[200], expected[500];
-		fc_request request = {{path, 0}, FC_NEVER, 0, NULL};
+		fc_request request = {{path, 0}, FC_NEVER, 0, NULL, 0};
 		fc_stream *stream;
 
 		request.path.size =

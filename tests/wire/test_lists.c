@@ -87,7 +87,7 @@ open_list(wire *w, size_t list, uint64_t timeout)
 {
 	size_t other = REQUEST + (timeout != FC_NEVER ? TIMEOUT : 0);
 	fc_pair pair = pair_of(list, other);
-	const fc_request request = {{"/t.T/Say", 8}, timeout, 1, &pair};
+	const fc_request request = {{"/t.T/Say", 8}, timeout, 1, &pair, 0};
 	fc_stream *stream = ops->open_stream(w->engine, &request, w);
 
 	if (stream != NULL) {
@@ -154,7 +154,7 @@ CLIENT(requests_without_metadata_always_go)
 CLIENT(bytes_count_as_they_are_sent)
 {
 	fc_pair pair = pair_of(300, 0);
-	const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 1, &pair};
+	const fc_request request = {{"/t.T/Say", 8}, FC_NEVER, 1, &pair, 0};
 
 	pair.name = "k-bin";
 	pair.name_size = 5;

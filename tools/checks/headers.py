@@ -26,7 +26,7 @@ PRIVATE_ROOMS = ("runtime", "server", "client")
 
 
 def package_flags():
-    result = subprocess.run(["pkg-config", "--cflags", "libprotobuf-c", "libuv"],
+    result = subprocess.run(["pkg-config", "--cflags", "libprotobuf-c", "libuv", "jansson"],
                             check=False, capture_output=True, text=True)
     return result.stdout.split()
 

@@ -37,6 +37,7 @@ POSIX_ROOMS = [BASE, LOOP, TRANSPORT, "examples", "tools", "bench"]
 EXTRA = {
     "runtime/transport/tls.c": ["openssl"],
     "include/farcall/uv.h": ["uv"],
+    "client/config_json.h": ["jansson"],
 }
 
 # A public header belongs to the room that implements it; farcall.h includes them all.
@@ -50,7 +51,8 @@ C11 = """assert complex ctype errno fenv float inttypes iso646 limits locale mat
 stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar
 wctype""".split()
 PARTIES = {"uv": r"uv(/|\.h)", "protobuf-c": r"protobuf-c/", "zlib": r"zlib\.h", "openssl": r"openssl/",
-           "nghttp2": r"nghttp2/", "cmocka": r"cmocka\.h"}
+           "nghttp2": r"nghttp2/", "cmocka": r"cmocka\.h",
+           "jansson": r"jansson"}
 
 
 def room_of(path):

@@ -26,7 +26,8 @@ FLAGS = ["--target=x86_64-w64-windows-gnu", "-std=c11", "-fsyntax-only", "-pedan
          "-Wno-unused-command-line-argument", "-Wno-ignored-attributes", "-DFARCALL_BUILDING",
          "-D_WIN32_WINNT=0x0A00", "-D__USE_MINGW_ANSI_STDIO=1"]
 MINGW = "/usr/x86_64-w64-mingw32/include"
-THIRD_PARTY = ("protobuf-c", "uv", "uv.h", "zlib.h", "zconf.h", "google/protobuf-c")
+THIRD_PARTY = ("protobuf-c", "uv", "uv.h", "zlib.h", "zconf.h", "google/protobuf-c",
+               "jansson.h", "jansson_config.h")
 
 
 def third_party(folder):

@@ -2,7 +2,9 @@
  * deframe.c: from DATA to messages: 1 byte of flags, 4 of length, the bytes. A message that lies
  * whole in what came is shown where it lies; others are gathered. The length is judged before any
  * memory is taken for it, and memory grows with what has really come. What a server gathers for one
- * connection is bounded; a client bounds it by the calls that it makes.
+ * connection is bounded; a client bounds it by the calls that it makes. A compressed message is
+ * gathered as it came, and inflated when it is whole: so an unfinished one costs no more than its
+ * bytes.
  */
 #include "runtime/protocol/grpc/grpc.h"
 
@@ -14,7 +16,7 @@ judge(fc_h2 *c, fc_h2_stream *s, const uint8_t *prefix)
 {
 	uint32_t size = fc_get32(prefix + 1);
 
-	if (FARCALL_UNLIKELY(prefix[0] != 0)) {
+	if (FARCALL_UNLIKELY(prefix[0] > (s->seen.peer_coding != 0))) {
 		const char *what = prefix[0] > 1 ? "a message has unknown flags"
 		    : (s->flags & FC_STREAM_ENCODED) != 0
 		    ? "a message is compressed in a way that is not supported"
@@ -34,14 +36,30 @@ judge(fc_h2 *c, fc_h2_stream *s, const uint8_t *prefix)
 	return true;
 }
 
-static void
-show(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes)
+static inline void
+show(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 {
 	s->prefix_size = 0;
-	s->untaken += s->message_size;
-	if (s->message_size != 0 || ++s->empties > FC_H2_EMPTIES_MOST)
+	s->untaken += size;
+	if (size != 0 || ++s->empties > FC_H2_EMPTIES_MOST)
 		s->flags |= FC_STREAM_UNREAD;
-	c->events->on_message(c->owner, &s->seen, bytes, s->message_size);
+	c->events->on_message(c->owner, &s->seen, bytes, size);
+}
+
+void
+fc_grpc_show(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
+{
+	show(c, s, bytes, size);
+}
+
+/* The same of one that did not lie whole in what came, or is compressed: `prefix` is its own. */
+static void
+show_any(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes)
+{
+	if (s->prefix[0] != 0)
+		fc_grpc_show_coded(c, s, bytes);
+	else
+		show(c, s, bytes, s->message_size);
 }
 
 /* Takes bytes into `prefix`; answers how many. */
@@ -79,6 +97,10 @@ gather(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 	size_t n = FC_MIN(left, size);
 	size_t want = FC_MIN(left, FC_MAX(FC_MAX(3 * held, FIRST_ROOM), n));
 
+	if (held == 0 && n == left) {
+		show_any(c, s, bytes);
+		return n;
+	}
 	if (!has_room(c, s, n))
 		return 0;
 	if ((s->message.room - s->message.to < n && fc_buf_reserve(&s->message, want) == NULL) ||
@@ -89,7 +111,7 @@ gather(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 	}
 	c->gathered += n;
 	if (n == left) {
-		show(c, s, s->message.data + s->message.from);
+		show_any(c, s, s->message.data + s->message.from);
 		fc_h2_drop_message(c, s);
 	}
 	return n;
@@ -111,7 +133,7 @@ take_part(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 	if (!judge(c, s, s->prefix))
 		return 0;
 	if (s->message_size == 0)
-		show(c, s, bytes);
+		show_any(c, s, bytes);
 	return n;
 }
 
@@ -128,7 +150,7 @@ fc_grpc_data(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size)
 			if (FARCALL_LIKELY(bytes[0] == 0 && length <= size - FC_GRPC_PREFIX &&
 			        length <= s->seen.max_message)) {
 				s->message_size = length;
-				show(c, s, bytes + FC_GRPC_PREFIX);
+				show(c, s, bytes + FC_GRPC_PREFIX, length);
 				bytes += FC_GRPC_PREFIX + length;
 				size -= FC_GRPC_PREFIX + length;
 				continue;

@@ -50,7 +50,7 @@ void fc_grpc_answered(fc_h2 *c, fc_h2_stream *s);
 
 /* list_out.c: whether the peer takes a header list so large. */
 bool fc_grpc_request_fits(fc_h2 *c, const fc_request *request);
-bool fc_grpc_response_fits(fc_h2 *c, size_t n, const fc_pair *metadata);
+bool fc_grpc_response_fits(fc_h2 *c, const fc_h2_stream *s, size_t n, const fc_pair *metadata);
 bool fc_grpc_tail_fits(fc_h2 *c, const fc_h2_stream *s, const fc_tail *tail);
 
 size_t fc_grpc_value_size(const fc_pair *pair); /* as it is on the wire */
@@ -79,6 +79,8 @@ fc_grpc_template_put(fc_h2 *c, const fc_h2_template *template, uint32_t id)
 		return false;
 	if (template->size <= 16)
 		memcpy(at, template->bytes, 16);
+	else if (template->size <= 32)
+		memcpy(at, template->bytes, 32);
 	else
 		memcpy(at, template->bytes, template->size);
 	fc_put32(at + 5, id);
@@ -96,13 +98,26 @@ fc_text_of(const char *text)
 }
 
 /* pour.c: a message in as many frames as it needs, and what has no room kept. */
-fc_send fc_grpc_pour(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last);
+fc_send fc_grpc_pour(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last, uint8_t flag);
+
+/* send.c: a message as it is on the wire; `flag`: it is compressed. */
+fc_send fc_grpc_frame(
+    fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last, uint8_t flag);
+
+/* coded.c: messages of streams with a coding, and the names of codings. */
+fc_send fc_grpc_send_coded(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last);
+void fc_grpc_show_coded(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes);
+const char *fc_grpc_coding_name(unsigned coding);
+const char *fc_grpc_codings(unsigned codings); /* with identity, for grpc-accept-encoding */
+
+/* deframe.c: a message is complete, and inflated by now, unless the owner does that. */
+void fc_grpc_show(fc_h2 *c, fc_h2_stream *s, const uint8_t *bytes, size_t size);
 
 /* What stands before each message. */
 static inline void
-fc_grpc_put_prefix(uint8_t *at, size_t size)
+fc_grpc_put_prefix(uint8_t *at, size_t size, uint8_t flag)
 {
-	at[0] = 0; /* not compressed */
+	at[0] = flag;
 	fc_put32(at + 1, (uint32_t)size);
 }
 

@@ -6,12 +6,27 @@
 
 #include "runtime/protocol/grpc/text.h"
 
-#define CONSTANTS 160u /* bytes of names and values, without path, authority and agent */
+#define CONSTANTS 320u /* bytes of names and values, without path, authority and agent */
+
+/* Which coding the response has, of those that the client takes; and which ones we take, if the
+ * client has used one. */
+static void
+coding_fields(fc_h2 *c, fc_h2_stream *s)
+{
+	s->coding = s->seen.coding & s->seen.accepts & (FC_CODING_GZIP | FC_CODING_DEFLATE);
+	if (s->coding != 0)
+		fc_grpc_field(c, "grpc-encoding", fc_grpc_coding_name(s->coding), FC_HPACK_INDEX);
+	if ((s->flags & FC_STREAM_ENCODED) != 0)
+		fc_grpc_field(
+		    c, "grpc-accept-encoding", fc_grpc_codings(c->config.codings), FC_HPACK_INDEX);
+}
 
 bool
 fc_grpc_put_response(fc_h2 *c, fc_h2_stream *s, size_t n, const fc_pair *metadata)
 {
-	if (FARCALL_LIKELY(n == 0 && c->head_template.size != 0)) {
+	bool plain = s->seen.coding == 0 && (s->flags & FC_STREAM_ENCODED) == 0;
+
+	if (FARCALL_LIKELY(n == 0 && plain && c->head_template.size != 0)) {
 		if (!fc_grpc_template_put(c, &c->head_template, s->id))
 			return false;
 		s->flags |= FC_STREAM_HEAD_OUT;
@@ -21,7 +36,10 @@ fc_grpc_put_response(fc_h2 *c, fc_h2_stream *s, size_t n, const fc_pair *metadat
 		return false;
 	fc_grpc_field(c, ":status", "200", FC_HPACK_INDEX);
 	fc_grpc_field(c, "content-type", "application/grpc", FC_HPACK_INDEX);
-	fc_grpc_template_keep(c, &c->head_template, false);
+	if (plain)
+		fc_grpc_template_keep(c, &c->head_template, false);
+	else
+		coding_fields(c, s);
 	fc_grpc_metadata(c, n, metadata);
 	fc_grpc_block_end(c, s->id, false);
 	s->flags |= FC_STREAM_HEAD_OUT;
@@ -59,6 +77,9 @@ constant_fields(fc_h2 *c, fc_text path)
 	fc_grpc_field(c, "content-type", "application/grpc", FC_HPACK_INDEX);
 	if (c->config.user_agent != NULL)
 		fc_grpc_field(c, "user-agent", c->config.user_agent, FC_HPACK_INDEX);
+	if (c->config.codings != 0)
+		fc_grpc_field(
+		    c, "grpc-accept-encoding", fc_grpc_codings(c->config.codings), FC_HPACK_INDEX);
 }
 
 /* The first one enters the table for its name's sake; the values change too often. */
@@ -81,7 +102,8 @@ fc_grpc_put_request(fc_h2 *c, uint32_t id, const fc_request *request)
 	size_t other = CONSTANTS + request->path.size + strlen(c->config.authority) +
 	    (c->config.user_agent != NULL ? strlen(c->config.user_agent) : 0);
 
-	if (stands && request->n_metadata == 0 && request->timeout_ns == FC_NEVER)
+	if (stands && request->n_metadata == 0 && request->timeout_ns == FC_NEVER &&
+	    request->coding == 0)
 		return fc_grpc_template_put(c, &slot->head, id);
 	if (!fc_grpc_block_begin(c, request->n_metadata, request->metadata, 0, other))
 		return false;
@@ -92,6 +114,9 @@ fc_grpc_put_request(fc_h2 *c, uint32_t id, const fc_request *request)
 		constant_fields(c, request->path);
 	if (!stands && slot != NULL)
 		fc_grpc_template_keep(c, &slot->head, false);
+	if (request->coding != 0)
+		fc_grpc_field(
+		    c, "grpc-encoding", fc_grpc_coding_name(request->coding), FC_HPACK_INDEX);
 	if (request->timeout_ns != FC_NEVER)
 		timeout_field(c, request->timeout_ns);
 	fc_grpc_metadata(c, request->n_metadata, request->metadata);

@@ -14,6 +14,8 @@
 
 #define FIELD(name, size) (sizeof(name) - 1 + (size) + FC_HPACK_OVERHEAD)
 #define STATUS FIELD(":status", 3)
+#define CODING FIELD("grpc-encoding", sizeof("deflate") - 1)
+#define CODINGS FIELD("grpc-accept-encoding", sizeof("identity,deflate,gzip") - 1)
 #define TYPE FIELD("content-type", sizeof("application/grpc") - 1)
 
 static uint32_t
@@ -49,13 +51,25 @@ fc_grpc_request_fits(fc_h2 *c, const fc_request *request)
 		size += FIELD("user-agent", strlen(config->user_agent));
 	if (request->timeout_ns != FC_NEVER)
 		size += FIELD("grpc-timeout", fc_grpc_timeout_put(digits, request->timeout_ns));
+	if (c->config.codings != 0)
+		size += CODINGS;
+	if (request->coding != 0)
+		size += CODING;
 	return fits(c, size, request->n_metadata, request->metadata);
 }
 
 bool
-fc_grpc_response_fits(fc_h2 *c, size_t n, const fc_pair *metadata)
+fc_grpc_response_fits(fc_h2 *c, const fc_h2_stream *s, size_t n, const fc_pair *metadata)
 {
-	return n == 0 || fits(c, STATUS + TYPE, n, metadata);
+	size_t size = STATUS + TYPE;
+
+	if (n == 0)
+		return true;
+	if ((s->flags & FC_STREAM_ENCODED) != 0)
+		size += CODINGS;
+	if (s->seen.coding != 0)
+		size += CODING;
+	return fits(c, size, n, metadata);
 }
 
 bool
@@ -67,8 +81,8 @@ fc_grpc_tail_fits(fc_h2 *c, const fc_h2_stream *s, const fc_tail *tail)
 		return true;
 	if ((s->flags & FC_STREAM_HEAD_OUT) == 0)
 		size += STATUS + TYPE;
-	if ((s->flags & FC_STREAM_ENCODED) != 0)
-		size += FIELD("grpc-accept-encoding", sizeof("identity") - 1);
+	if ((s->flags & (FC_STREAM_HEAD_OUT | FC_STREAM_ENCODED)) == FC_STREAM_ENCODED)
+		size += CODINGS;
 	if (tail->message.size != 0)
 		size += FIELD(
 		    "grpc-message", fc_grpc_percent_size(tail->message.at, tail->message.size));

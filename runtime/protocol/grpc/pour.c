@@ -67,14 +67,14 @@ room_now(const fc_h2 *c, const fc_h2_stream *s, size_t size)
 }
 
 fc_send
-fc_grpc_pour(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
+fc_grpc_pour(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last, uint8_t flag)
 {
 	size_t size = FC_GRPC_PREFIX + payload->size, now = room_now(c, s, size);
 	fc_chain_mark out = fc_chain_tell(&c->out), pending = fc_chain_tell(&s->pending);
 	frame_sink to = {{add_to_frames}, c, s, now, 0, last && now == size, false};
 	uint8_t prefix[FC_GRPC_PREFIX];
 
-	fc_grpc_put_prefix(prefix, payload->size);
+	fc_grpc_put_prefix(prefix, payload->size, flag);
 	to.sink.add(&to.sink, prefix, sizeof prefix);
 	payload->pour(payload, &to.sink);
 	if (to.failed) {

@@ -48,7 +48,7 @@ refusal(const fc_field_set *set)
 
 /* Why the call cannot be served though it is one. false: it can. */
 static bool
-is_unservable(fc_h2_stream *s, const fc_field_set *set, fc_error *why)
+is_unservable(fc_h2_stream *s, const fc_field_set *set, unsigned codings, fc_error *why)
 {
 	const fc_field *field = known(set, FC_TOKEN_GRPC_TIMEOUT);
 
@@ -59,14 +59,17 @@ is_unservable(fc_h2_stream *s, const fc_field_set *set, fc_error *why)
 		return true;
 	}
 	field = known(set, FC_TOKEN_GRPC_ENCODING);
-	if (field != NULL && field->number != FC_CODING_IDENTITY) {
-		s->flags |= FC_STREAM_ENCODED;
-		fc_fail(why, FARCALL_UNIMPLEMENTED, FARCALL_CAUSE_PROTOCOL,
-		    "grpc-encoding \"%.*s\" is not supported, identity is",
-		    (int)FC_MIN(field->value_size, 32), field->value);
-		return true;
-	}
-	return false;
+	if (field == NULL || field->number == FC_CODING_IDENTITY)
+		return false;
+	s->flags |= FC_STREAM_ENCODED;
+	if (field->number == FC_CODING_GZIP || field->number == FC_CODING_DEFLATE)
+		s->seen.peer_coding = (uint8_t)(field->number & codings);
+	if (s->seen.peer_coding != 0)
+		return false;
+	fc_fail(why, FARCALL_UNIMPLEMENTED, FARCALL_CAUSE_PROTOCOL,
+	    "grpc-encoding \"%.*s\" is not supported, %s is", (int)FC_MIN(field->value_size, 32),
+	    field->value, fc_grpc_codings(codings));
+	return true;
 }
 
 /* No call came of it: the peer is told, nobody else. */
@@ -108,6 +111,8 @@ begin_call(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set)
 	head.authority = text_of(set,
 	    (set->says & FC_SAYS(FC_TOKEN_AUTHORITY)) != 0 ? FC_TOKEN_AUTHORITY : FC_TOKEN_HOST);
 	head.timeout_ns = timeout != NULL ? timeout->number : FC_NEVER;
+	if ((set->says & FC_SAYS(FC_TOKEN_GRPC_ACCEPT_ENCODING)) != 0)
+		s->seen.accepts = (uint8_t)set->known[FC_TOKEN_GRPC_ACCEPT_ENCODING]->number;
 	s->flags |= FC_STREAM_HELD;
 	c->events->on_request(c->owner, &s->seen, &head);
 }
@@ -124,7 +129,7 @@ take_in(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set, bool too_large)
 		    (unsigned long)c->config.max_metadata, FC_FIELDS_MOST);
 	else if (FARCALL_UNLIKELY((s->refused = refusal(set)) != 0))
 		return;
-	if (FARCALL_LIKELY(!too_large && !is_unservable(s, set, &why)))
+	if (FARCALL_LIKELY(!too_large && !is_unservable(s, set, c->config.codings, &why)))
 		begin_call(c, s, set);
 	else
 		answer(c, s, &why);

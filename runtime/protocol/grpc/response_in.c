@@ -108,6 +108,17 @@ too_much(fc_h2 *c, fc_h2_stream *s)
 	    (unsigned long)c->config.max_metadata, FC_FIELDS_MOST);
 }
 
+/* One that we lack fails the call when a message is said to be compressed. */
+static void
+take_coding(const fc_h2 *c, fc_h2_stream *s, uint64_t coding)
+{
+	if (coding == FC_CODING_IDENTITY)
+		return;
+	s->flags |= FC_STREAM_ENCODED;
+	if (coding == FC_CODING_GZIP || coding == FC_CODING_DEFLATE)
+		s->seen.peer_coding = (uint8_t)(coding & c->config.codings);
+}
+
 /* The first list that is not an interim one and does not end the stream. */
 static void
 take_head(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set)
@@ -124,9 +135,8 @@ take_head(fc_h2 *c, fc_h2_stream *s, const fc_field_set *set)
 		    c, s, FARCALL_UNKNOWN, "the server's answer is not of a gRPC content-type");
 		return;
 	}
-	if ((set->says & FC_SAYS(FC_TOKEN_GRPC_ENCODING)) != 0 &&
-	    set->known[FC_TOKEN_GRPC_ENCODING]->number != FC_CODING_IDENTITY)
-		s->flags |= FC_STREAM_ENCODED;
+	if ((set->says & FC_SAYS(FC_TOKEN_GRPC_ENCODING)) != 0)
+		take_coding(c, s, set->known[FC_TOKEN_GRPC_ENCODING]->number);
 	s->flags |= FC_STREAM_HEAD_IN;
 	if (!fc_h2_listens(s))
 		return;

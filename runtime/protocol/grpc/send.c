@@ -19,7 +19,7 @@ own(fc_stream *stream)
 
 /* It fits one frame, the windows and the output. */
 static fc_send
-send_flat(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
+send_flat(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last, uint8_t flag)
 {
 	size_t size = FC_GRPC_PREFIX + payload->size;
 	uint8_t *at = fc_h2_out_reserve(c, FC_H2_HEAD + size);
@@ -27,7 +27,7 @@ send_flat(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
 	if (at == NULL)
 		return FC_SEND_NO_MEMORY;
 	fc_h2_put_head(at, (uint32_t)size, FC_H2_DATA, last ? FC_H2_END_STREAM : 0, s->id);
-	fc_grpc_put_prefix(at + FC_H2_HEAD, payload->size);
+	fc_grpc_put_prefix(at + FC_H2_HEAD, payload->size, flag);
 	payload->flat(payload, at + FC_H2_HEAD + FC_GRPC_PREFIX);
 	fc_h2_out_add(c, FC_H2_HEAD + size);
 	s->send_window -= (int32_t)size;
@@ -38,11 +38,27 @@ send_flat(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last)
 	return FC_SEND_OK;
 }
 
+static inline fc_send
+frame(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last, uint8_t flag)
+{
+	size_t size = FC_GRPC_PREFIX + payload->size;
+
+	if (FARCALL_LIKELY(size <= FC_H2_FRAME_SIZE && (int32_t)size <= c->send_window &&
+	        (int32_t)size <= s->send_window && fc_grpc_may_frame(c, s)))
+		return send_flat(c, s, payload, last, flag);
+	return fc_grpc_pour(c, s, payload, last, flag);
+}
+
+fc_send
+fc_grpc_frame(fc_h2 *c, fc_h2_stream *s, const fc_payload *payload, bool last, uint8_t flag)
+{
+	return frame(c, s, payload, last, flag);
+}
+
 fc_send
 fc_grpc_send_message(fc_engine *c, fc_stream *stream, const fc_payload *payload, bool last)
 {
 	fc_h2_stream *s = own(stream);
-	size_t size = FC_GRPC_PREFIX + payload->size;
 
 	if ((s->flags & SENDS_NO_MORE) != 0)
 		return FC_SEND_GONE;
@@ -51,10 +67,9 @@ fc_grpc_send_message(fc_engine *c, fc_stream *stream, const fc_payload *payload,
 	if (!c->config.client && (s->flags & FC_STREAM_HEAD_OUT) == 0 &&
 	    !fc_grpc_put_response(c, s, 0, NULL))
 		return FC_SEND_NO_MEMORY;
-	if (FARCALL_LIKELY(size <= FC_H2_FRAME_SIZE && (int32_t)size <= c->send_window &&
-	        (int32_t)size <= s->send_window && fc_grpc_may_frame(c, s)))
-		return send_flat(c, s, payload, last);
-	return fc_grpc_pour(c, s, payload, last);
+	if (FARCALL_UNLIKELY(s->coding != 0))
+		return fc_grpc_send_coded(c, s, payload, last);
+	return frame(c, s, payload, last, 0);
 }
 
 fc_send
@@ -64,7 +79,7 @@ fc_grpc_send_head(fc_engine *c, fc_stream *stream, size_t n, const fc_pair *meta
 
 	if ((s->flags & (SENDS_NO_MORE | FC_STREAM_HEAD_OUT)) != 0)
 		return FC_SEND_GONE;
-	if (!fc_grpc_response_fits(c, n, metadata))
+	if (!fc_grpc_response_fits(c, s, n, metadata))
 		return FC_SEND_TOO_LARGE;
 	return fc_grpc_put_response(c, s, n, metadata) ? FC_SEND_OK : FC_SEND_NO_MEMORY;
 }
@@ -125,6 +140,7 @@ fc_grpc_open(fc_engine *c, const fc_request *request, void *user)
 	if (s == NULL)
 		return NULL;
 	s->seen.user = user;
+	s->coding = (uint8_t)(request->coding & (FC_CODING_GZIP | FC_CODING_DEFLATE));
 	s->flags |= FC_STREAM_HELD;
 	c->next_out += 2;
 	fc_h2_keepalive_wake(c);

@@ -49,8 +49,9 @@ fc_grpc_put_tail(fc_h2 *c, fc_h2_stream *s, const fc_tail *tail)
 	status_field(c, tail->code);
 	if (plain)
 		fc_grpc_template_keep(c, &c->tail_template, true);
-	if ((s->flags & FC_STREAM_ENCODED) != 0)
-		fc_grpc_field(c, "grpc-accept-encoding", "identity", FC_HPACK_PLAIN);
+	if (alone && (s->flags & FC_STREAM_ENCODED) != 0)
+		fc_grpc_field(
+		    c, "grpc-accept-encoding", fc_grpc_codings(c->config.codings), FC_HPACK_INDEX);
 	fc_grpc_message(c, tail->message);
 	fc_grpc_metadata(c, tail->n_metadata, tail->metadata);
 	fc_grpc_block_end(c, s->id, true);

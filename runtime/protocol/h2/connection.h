@@ -35,6 +35,8 @@ can reach: two peers that wait in order to write must not both stop reading */
 #define FC_H2_STREAMS_AT_FIRST 100u /* client: before the server has told its limit */
 #define FC_H2_EMPTIES_MOST 1024u    /* messages without a byte that an owner may leave untaken */
 #define FC_H2_GATHERED_MOST (64u << 20) /* server: bytes of requests that are not whole yet */
+#define FC_H2_INFLATED_MOST (64u << 20) /* server: bytes of calls' compressed requests … */
+#define FC_H2_INFLATED_FREE 16u         /* … beyond so many times what came of them */
 #define FC_H2_PATIENCE_S 60u /* an answer of which the peer takes nothing, a request that stops */
 #define FC_H2_PATIENCE_NS (FC_H2_PATIENCE_S * FC_NS_PER_S)
 
@@ -56,7 +58,8 @@ enum {
 	FC_STREAM_SENT_DUE = 1 << 10,  /* on_sent is owed */
 	FC_STREAM_UNREAD = 1 << 11,    /* the owner has messages that it has not taken */
 	FC_STREAM_GOING = 1 << 12,     /* on `going` */
-	FC_STREAM_ENCODED = 1 << 13    /* the peer uses a coding of messages that we lack */
+	FC_STREAM_ENCODED = 1 << 13,   /* the peer uses a coding of messages that we lack */
+	FC_STREAM_INFLATED = 1 << 14   /* `inflated` is not 0 */
 };
 
 typedef struct fc_h2_stream {
@@ -84,6 +87,10 @@ typedef struct fc_h2_stream {
 	/* the message being received */
 	uint32_t message_size;
 	uint8_t prefix[8]; /* 5 are used */
+
+	/* compression */
+	uint8_t coding;  /* of messages sent, as the head has said; 0: none */
+	size_t inflated; /* of the connection's `inflated` */
 
 	/* What follows is clean in a spare stream: its users leave it so. */
 	fc_buf message;
@@ -227,6 +234,7 @@ struct fc_engine {
 	fc_list ready, sent;
 	size_t backlog;  /* `pending` of all streams */
 	size_t gathered; /* `message` of all streams */
+	size_t inflated; /* server: what FC_H2_INFLATED_MOST bounds */
 
 	/* the peer's settings */
 	uint32_t peer_streams;

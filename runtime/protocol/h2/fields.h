@@ -9,7 +9,7 @@
 #include "runtime/protocol/protocol.h"
 
 /* Fields of one header list. Above FC_PAIRS_MOST of runtime/call/metadata.h by more than what the
- * protocol itself adds (a request: 8, trailers alone: 5), so that whatever a call may send a call
+ * protocol itself adds (a request: 10, trailers alone: 5), so that whatever a call may send a call
  * can receive. */
 #define FC_FIELDS_MOST 144
 
@@ -49,14 +49,6 @@ enum {
 	FC_FIELD_BAD_VALUE = 4,
 	FC_FIELD_BAD_NAME = 8, /* malformed whatever its value: not a name, connection-specific */
 	FC_FIELD_LITERAL = 16  /* lives in no table: for the decoder */
-};
-
-/* Codings of messages, as bits: *_ENCODING. */
-enum fc_coding {
-	FC_CODING_IDENTITY = 1,
-	FC_CODING_GZIP = 2,
-	FC_CODING_DEFLATE = 4,
-	FC_CODING_OTHER = 8 /* one that we do not know */
 };
 
 typedef struct fc_field {

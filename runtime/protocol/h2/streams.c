@@ -241,6 +241,10 @@ fc_h2_stream_release(fc_h2 *c, fc_h2_stream *s)
 
 	if ((s->flags & FC_STREAM_HELD) == 0)
 		return;
+	if (FARCALL_UNLIKELY((s->flags & FC_STREAM_INFLATED) != 0)) {
+		c->inflated -= s->inflated;
+		s->inflated = 0;
+	}
 	s->flags = (s->flags & ~(uint32_t)FC_STREAM_HELD) | FC_STREAM_OVER;
 	if (fc_h2_closed(s))
 		let_go(c, s);

@@ -1,6 +1,6 @@
 """pair.Test served by grpcio on 127.0.0.1, port 0; prints the port; ends with its standard input.
 
-Arguments: channel arguments of gRPC, name=number."""
+Arguments: channel arguments of gRPC, name=number; gzip or deflate: its answers are compressed so."""
 import sys
 import threading
 from concurrent import futures
@@ -54,10 +54,11 @@ class Test(pair_pb2_grpc.TestServicer):
 
 
 def main():
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=[
+    compression = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}.get(sys.argv[-1])
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), compression=compression, options=[
         ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", 65536)] + [
-        (name, int(value)) for name, value in (word.split("=") for word in sys.argv[1:])])
+        (name, int(value)) for name, value in (word.split("=") for word in sys.argv[1:] if "=" in word)])
     pair_pb2_grpc.add_TestServicer_to_server(Test(), server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()

@@ -5,6 +5,7 @@ Collect: answers with the count of messages and of their bytes; "enough" answers
 Chat: each message comes back; "stop" ends it with OK, "wait" when the client has gone, a number with that code.
 Each says "hello" in its head and "bye" in its trailers. Gone: how many calls have been cancelled.
 """
+import os
 import sys
 import threading
 from concurrent import futures
@@ -15,6 +16,7 @@ from pair_pb2 import Message
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 gone = 0
 lock = threading.Lock()
+CODING = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}.get(os.environ.get("FARCALL_TEST_CODING"))
 
 
 def begin(context):
@@ -88,7 +90,7 @@ def count_gone(request, context):
 
 
 def main():
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=[
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), compression=CODING, options=[
         ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
     form = {"request_deserializer": Message.FromString, "response_serializer": Message.SerializeToString}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("pair.Streams", {

@@ -1,6 +1,7 @@
 """grpcio's client against stream-server (argument 1): all shapes, half-close in either order, cancel, deadline,
 back-pressure, 10,000 messages each way."""
 import itertools
+import os
 import queue
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import stream_pb2_grpc
 
 PROGRAM = sys.argv.pop(1)
 MANY = 10000
+CODING = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}.get(os.environ.get("FARCALL_TEST_CODING"))
 Message = stream_pb2.Message
 Code = grpc.StatusCode
 
@@ -54,7 +56,7 @@ class Base(unittest.TestCase):
         cls.process = subprocess.Popen([PROGRAM, *cls.arguments],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         port = int(cls.process.stdout.readline())
-        cls.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[
+        cls.channel = grpc.insecure_channel(f"127.0.0.1:{port}", compression=CODING, options=[
             ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
         cls.stub = stream_pb2_grpc.TestStub(cls.channel)
 
@@ -157,7 +159,7 @@ class Chats:
         def messages():
             for i in range(800):
                 sent.append(next(said))
-                yield Message(number=i, data=bytes(20000))
+                yield Message(number=i, data=os.urandom(20000))  # does not compress
 
         call = self.chat(messages(), timeout=60)
         wait_until(lambda: len(sent) > 20)
