@@ -331,11 +331,12 @@ unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 	fc_buf plain;
 
 	fc_arena_reset(&call->in);
-	fc_intercept_count(call, false, size);
 	limits.memory = call->in.most;
 	code = inflate(flow, &at, &size, &plain, error);
-	if (code == FARCALL_OK)
+	if (code == FARCALL_OK) {
+		fc_intercept_count(call, false, size);
 		code = fc_unpack(descriptor, at, size, &limits, &call->in, &unpacked, error);
+	}
 	fc_buf_fini(&plain);
 	*message = unpacked;
 	fc_buf_take(&flow->reading, FC_FLOW_HEAD + wire_size);
