@@ -136,8 +136,8 @@ check_unary(farcall_call *call, const ProtobufCMessage *request)
 static farcall_code
 used_twice(farcall_call *base, int phase)
 {
-	if (phase == FC_CALL_DONE && base->code != FARCALL_OK)
-		return base->code;
+	if (phase == FC_CALL_DONE && farcall_call_code(base) != FARCALL_OK)
+		return farcall_call_code(base);
 	if (phase == FC_CALL_DONE)
 		return fc_call_misuse(base, "a call is used once");
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: a call is used once",

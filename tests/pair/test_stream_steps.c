@@ -170,6 +170,35 @@ send_rubbish(tiny_call *call)
 	tiny_send(call, "\x0a\x05", 2);
 }
 
+/* … and its status is OK. */
+static void
+send_rubbish_and_end(tiny_call *call)
+{
+	send_rubbish(call);
+	reply_number(call, 2);
+	tiny_end(call, FARCALL_OK, "");
+}
+
+static void
+what_does_not_parse_is_the_outcome_of_a_call_that_has_ended(void **state)
+{
+	const Pair__Message *message;
+	farcall_call *call;
+	fixture f;
+
+	(void)state;
+	begin(&f);
+	f.server.on_request = send_rubbish_and_end;
+	call = start(&f, &chat_method);
+	step(&f, 20);
+	assert_int_equal(receive_message(call, &message), FARCALL_OK);
+	assert_int_equal(receive_message(call, &message), FARCALL_INTERNAL);
+	assert_non_null(strstr(farcall_call_error(call), "INTERNAL: response: pair.Message.text"));
+	assert_string_equal(farcall_call_status_message(call), "");
+	expect_end(call, FARCALL_INTERNAL);
+	end(&f);
+}
+
 static void
 what_does_not_parse_ends_the_call(void **state)
 {
@@ -568,6 +597,7 @@ main(void)
 	    clean_test(the_server_does_not_listen),
 	    clean_test(a_client_stream_has_one_reply),
 	    clean_test(what_does_not_parse_ends_the_call),
+	    clean_test(what_does_not_parse_is_the_outcome_of_a_call_that_has_ended),
 	    clean_test(misuse_before_the_start),
 	    clean_test(misuse_under_way),
 	    clean_test(nothing_blocks_inside_a_step),
