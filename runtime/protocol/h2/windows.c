@@ -14,17 +14,19 @@
 
 /* ---- receiving ---- */
 
-static void
+/* Answers whether it did. */
+static bool
 tell(fc_h2 *c, fc_h2_stream *s)
 {
 	if (s->owed <= c->config.stream_window / 2 || (s->flags & FC_STREAM_RESET) != 0)
-		return;
+		return false;
 	fc_h2_put_window(c, s->id, s->owed);
 	s->recv_window += (int32_t)s->owed;
 	s->owed = 0;
-	s->heard_at = c->now; /* it was perhaps we who kept the peer waiting */
+	s->heard_at = FC_NEVER; /* it was perhaps we who kept the peer waiting */
 	if (s->prefix_size != 0 && !c->config.client)
 		fc_h2_expect_more(c);
+	return true;
 }
 
 void
@@ -82,7 +84,8 @@ fc_h2_taken(fc_engine *c, fc_stream *stream, size_t size)
 	credit = s->untaken == 0 ? s->withheld : (uint32_t)FC_MIN(size, s->withheld);
 	s->withheld -= credit;
 	s->owed += credit;
-	tell(c, s);
+	if (tell(c, s))
+		s->heard_at = 0; /* `now` may be old here: the next tick begins the peer's time */
 }
 
 void
@@ -233,8 +236,11 @@ is_awaited(const fc_h2 *c, const fc_h2_stream *s)
 static uint64_t
 await_request(fc_h2 *c, fc_h2_stream *s)
 {
-	uint64_t due = s->heard_at + FC_H2_PATIENCE_NS;
+	uint64_t due;
 
+	if (s->heard_at == FC_NEVER)
+		s->heard_at = c->now;
+	due = s->heard_at + FC_H2_PATIENCE_NS;
 	if (due > c->now)
 		return due;
 	fc_grpc_fail(c, s, FARCALL_CANCELLED, FARCALL_CAUSE_TIMED_OUT,
