@@ -185,7 +185,9 @@ arrive(fc_flow *flow, const fc_stream *stream, const uint8_t *bytes, size_t size
 
 	flow->arrived++;
 	fc_lock(&flow->lock);
-	if (stream != NULL) {
+	/* By the first one: the receiver looks at them without the lock. */
+	if (stream != NULL &&
+	    (flow->coding != stream->peer_coding || flow->max_message != stream->max_message)) {
 		flow->coding = stream->peer_coding;
 		flow->max_message = stream->max_message;
 	}
