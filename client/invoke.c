@@ -136,8 +136,8 @@ check_unary(farcall_call *call, const ProtobufCMessage *request)
 static farcall_code
 used_twice(farcall_call *base, int phase)
 {
-	if (phase == FC_CALL_DONE && base->code != FARCALL_OK)
-		return base->code;
+	if (phase == FC_CALL_DONE && farcall_call_code(base) != FARCALL_OK)
+		return farcall_call_code(base);
 	if (phase == FC_CALL_DONE)
 		return fc_call_misuse(base, "a call is used once");
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: a call is used once",
@@ -191,9 +191,10 @@ set_payload(farcall_call *base, fc_payload *payload, const ProtobufCMessage *req
 
 	fc_intercept_message(base, true, request);
 	if (fc_payload_of_message(payload, request)) {
+		if (rules != NULL && payload->size > rules->max_request)
+			return fc_plan_refuse(base, payload->size, rules);
 		fc_intercept_count(base, true, payload->size);
-		return rules == NULL || payload->size <= rules->max_request ||
-		    fc_plan_refuse(base, payload->size, rules);
+		return true;
 	}
 	fc_call_settle(base, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT, why, sizeof why - 1);
 	return false;

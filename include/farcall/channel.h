@@ -67,6 +67,13 @@ FARCALL_API void farcall_channel_set_keepalive_without_calls(farcall_channel *ch
 /* A blocking call polls this long before it sleeps. Microseconds, default 0, at most 10,000. */
 FARCALL_API void farcall_channel_set_spin_us(farcall_channel *channel, unsigned us);
 
+/* Adds an interceptor to all calls of the channel (farcall/interceptor.h). `hooks`, `hooks_size`
+ * bytes of it, is copied; `data` is given to each of its functions and must be valid until the last
+ * call of the channel has ended and was freed. At most 16: one more is RESOURCE_EXHAUSTED.
+ * INVALID_ARGUMENT: `hooks` is NULL. */
+FARCALL_API void farcall_channel_intercept(
+    farcall_channel *channel, const farcall_interceptor *hooks, size_t hooks_size, void *data);
+
 /* How calls behave, by method: gRPC's service config, a JSON text (docs/retries.md): time-outs,
  * wait for ready, limits on messages, retries, hedging, round robin. Copied. Checked whole: a bad
  * one is INVALID_ARGUMENT, and the text says where and what is wrong. At most 64 KiB. NULL: none,
@@ -78,13 +85,6 @@ FARCALL_API void farcall_channel_set_service_config(farcall_channel *channel, co
  * Default 256 KiB and 16 MiB. */
 FARCALL_API void farcall_channel_set_retry_buffer(
     farcall_channel *channel, size_t bytes_of_call, size_t bytes_of_channel);
-
-/* Adds an interceptor to all calls of the channel (farcall/interceptor.h). `hooks`, `hooks_size`
- * bytes of it, is copied; `data` is given to each of its functions and must be valid until the last
- * call of the channel has ended and was freed. At most 16: one more is RESOURCE_EXHAUSTED.
- * INVALID_ARGUMENT: `hooks` is NULL. */
-FARCALL_API void farcall_channel_intercept(
-    farcall_channel *channel, const farcall_interceptor *hooks, size_t hooks_size, void *data);
 
 typedef enum farcall_state {
 	FARCALL_IDLE,

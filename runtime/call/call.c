@@ -204,32 +204,69 @@ fc_call_doom_by_memory(farcall_call *call, const fc_arena *arena)
 		    call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT, cap, sizeof cap - 1);
 }
 
+void
+fc_call_spoil(farcall_call *call, const fc_error *error)
+{
+	fc_spin_lock(&call->lock);
+	call->of_peer = false;
+	fc_call_settle_error(call, error);
+	fc_spin_unlock(&call->lock);
+}
+
+typedef struct outcome {
+	farcall_code code;
+	farcall_cause cause;
+	const char *error, *status_message;
+} outcome;
+
+static void
+copy_outcome(const farcall_call *call, outcome *to)
+{
+	to->code = call->code;
+	to->cause = call->cause;
+	to->error = call->error;
+	to->status_message = call->of_peer ? call->status_message : "";
+}
+
+/* The program looks. */
+static outcome
+outcome_of(const farcall_call *call)
+{
+	outcome now = {FARCALL_OK, FARCALL_CAUSE_NONE, "", ""};
+	fc_spin *lock = (fc_spin *)(uintptr_t)&call->lock;
+
+	if (!is_client_stream(call)) {
+		copy_outcome(call, &now);
+	} else if (!is_under_way(call)) {
+		fc_spin_lock(lock);
+		copy_outcome(call, &now);
+		fc_spin_unlock(lock);
+	}
+	return now;
+}
+
 farcall_code
 farcall_call_code(const farcall_call *call)
 {
-	if (call == NULL)
-		return FARCALL_FAILED_PRECONDITION;
-	return is_under_way(call) ? FARCALL_OK : call->code;
+	return call != NULL ? outcome_of(call).code : FARCALL_FAILED_PRECONDITION;
 }
 
 farcall_cause
 farcall_call_cause(const farcall_call *call)
 {
-	return call != NULL && !is_under_way(call) ? call->cause : FARCALL_CAUSE_NONE;
+	return call != NULL ? outcome_of(call).cause : FARCALL_CAUSE_NONE;
 }
 
 const char *
 farcall_call_error(const farcall_call *call)
 {
-	if (call == NULL)
-		return "FAILED_PRECONDITION: the call is NULL";
-	return is_under_way(call) ? "" : call->error;
+	return call != NULL ? outcome_of(call).error : "FAILED_PRECONDITION: the call is NULL";
 }
 
 const char *
 farcall_call_status_message(const farcall_call *call)
 {
-	return call != NULL && !is_under_way(call) && call->of_peer ? call->status_message : "";
+	return call != NULL ? outcome_of(call).status_message : "";
 }
 
 /* ---- cancellation as the handler sees it ---- */

@@ -136,6 +136,9 @@ farcall_code fc_call_settle(
     farcall_call *call, farcall_code code, farcall_cause cause, const char *message, size_t size);
 farcall_code fc_call_settle_error(farcall_call *call, const fc_error *error);
 
+/* A client's stream that has ended well, though what it brought cannot be taken: any thread. */
+void fc_call_spoil(farcall_call *call, const fc_error *error);
+
 /* Misuse by the program: a log line, and FAILED_PRECONDITION: on a client's call it sticks, unless
  * that has ended: then it is the answer and, after an OK, the call's text. A client's stream is its
  * owner's to write to: there it is the answer. */

@@ -36,6 +36,14 @@ misuse(const fc_flow *flow, const char *what)
 	return FARCALL_FAILED_PRECONDITION;
 }
 
+/* The step must not wait here. */
+static farcall_code
+refuse(const fc_flow *flow, const fc_error *error)
+{
+	misuse(flow, error->text);
+	return error->code;
+}
+
 /* Locked, but for the wait: until `is_there`. */
 static void
 await(fc_flow *flow, fc_step *step, bool (*is_there)(const fc_flow *flow), fc_cond *cond)
@@ -174,7 +182,7 @@ fc_flow_send(fc_flow *flow, const ProtobufCMessage *message)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return misuse(flow, error.text);
+		return refuse(flow, &error);
 	if (!enter(&flow->has_sender))
 		return misuse(flow, two_send);
 	code = prepare(flow, message);
@@ -331,9 +339,10 @@ unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 	fc_buf plain;
 
 	fc_arena_reset(&call->in);
-	fc_intercept_count(call, false, size);
 	limits.memory = call->in.most;
 	code = inflate(flow, &at, &size, &plain, error);
+	if (code == FARCALL_OK)
+		fc_intercept_count(call, false, size);
 	if (code == FARCALL_OK)
 		code = fc_unpack(descriptor, at, size, &limits, &call->in, &unpacked, error);
 	fc_buf_fini(&plain);
@@ -342,6 +351,25 @@ unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 	fc_flow_shrink(&flow->reading);
 	flow->consumed += wire_size;
 	flow->n_consumed++;
+	return code;
+}
+
+/* A client's call may have ended well for the wire before its last messages are looked at: then
+ * this is how it has ended. What stands is what every later step answers, too. */
+static farcall_code
+spoil(fc_flow *flow, const fc_error *why)
+{
+	farcall_code code;
+
+	fc_lock(&flow->lock);
+	if (flow->code == FARCALL_OK) {
+		fc_call_spoil(flow->call, why);
+		flow->code = why->code;
+	}
+	code = flow->code;
+	fc_buf_fini(&flow->queue);
+	atomic_store_explicit(&flow->dropped, true, memory_order_release);
+	fc_unlock(&flow->lock);
 	return code;
 }
 
@@ -357,7 +385,7 @@ fail_unpack(fc_flow *flow, const fc_error *error)
 	    server || error->code == FARCALL_RESOURCE_EXHAUSTED ? error->code : FARCALL_INTERNAL,
 	    error->cause, "%s%s", server ? "" : "response: ", error->text);
 	flow->ops->fail(flow->call, &why);
-	return why.code;
+	return server ? why.code : spoil(flow, &why);
 }
 
 /* The program of a client learns of the end, and so do its hooks; a server's learn elsewhere. */
@@ -425,7 +453,7 @@ fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return misuse(flow, error.text);
+		return refuse(flow, &error);
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
 	await_message(flow);
@@ -471,7 +499,7 @@ fc_flow_finish(fc_flow *flow)
 
 	fc_error_clear(&error);
 	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return misuse(flow, error.text);
+		return refuse(flow, &error);
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
 	discard(flow);
