@@ -15,6 +15,7 @@ static void
 drop(fc_client_call *shadow)
 {
 	atomic_store(&shadow->phase, FC_CALL_DONE);
+	shadow->call.intercept = NULL;
 	fc_attempt_drop(shadow, FARCALL_CANCELLED);
 	fc_list_remove(&shadow->in_list);
 	fc_list_remove(&shadow->in_plan);
@@ -36,6 +37,8 @@ make_shadow(fc_plan *plan)
 	shadow->wait_for_ready = call->wait_for_ready;
 	shadow->rules = call->rules;
 	shadow->payload = call->payload;
+	shadow->call.coding = call->call.coding;
+	shadow->call.plain = call->call.plain;
 	if (plan->begun == 0) {
 		shadow->call.head = call->call.head;
 	} else if (!fc_plan_count(shadow, &call->call.head, plan->begun)) {
@@ -123,12 +126,14 @@ fc_hedge_head(fc_client_call *shadow)
 	if (plan->winner != NULL)
 		return;
 	plan->winner = shadow;
+	shadow->call.intercept = plan->call->call.intercept; /* it counts what arrives */
 	look_later(plan);
 }
 
 void
 fc_hedge_ended(fc_client_call *shadow)
 {
+	shadow->call.intercept = NULL;
 	look_later(shadow->plan);
 }
 
@@ -143,6 +148,7 @@ show(fc_plan *plan, fc_client_call *shadow)
 	base->received = from->received;
 	base->trailers = from->trailers;
 	base->of_peer = from->of_peer;
+	base->compressed = from->compressed;
 	base->code = from->code;
 	base->cause = from->cause;
 	base->error = from->error;

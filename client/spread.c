@@ -329,23 +329,25 @@ fc_spread_ready(fc_line *line)
 	fc_node *node = line->node;
 
 	node->sticky = false;
+	node->ready_at = fc_channel_now(node->channel);
 	fc_backoff_reset(&node->backoff);
 	fc_list_append(&node->channel->spread.ready, &node->in_ready);
 	judge(node->channel);
 }
 
-/* A server that takes connections and drops them before it has served anything is not tried for
- * ever without a pause. */
+/* A server that takes connections and drops them at once, before it has served anything, is not
+ * tried for ever without a pause. One that ends those that are idle is connected again. */
 void
 fc_spread_lost(fc_line *line, const fc_error *why)
 {
 	fc_node *node = line->node;
 	bool ready = !fc_list_empty(&node->in_ready);
+	uint64_t lived = ready ? fc_channel_now(node->channel) - node->ready_at : 0;
 
 	line->node = NULL;
 	node->line = NULL;
 	fc_list_remove(&node->in_ready);
-	node->fruitless = line->answered ? 0 : node->fruitless + 1;
+	node->fruitless = line->answered || lived >= FC_BACKOFF_FIRST_NS ? 0 : node->fruitless + 1;
 	if (ready && node->fruitless < FC_CLIENT_FRUITLESS_MOST) {
 		begin(node);
 		resolve_again(node->channel);

@@ -21,7 +21,8 @@ typedef struct fc_node {
 	fc_line *line;      /* connecting or ready; NULL: in its backoff */
 	bool sticky;        /* failed since it was ready last */
 	bool listed;        /* the places have it still */
-	unsigned fruitless; /* lines lost in a row before they served a call */
+	unsigned fruitless; /* lines lost in a row, soon, before they served a call */
+	uint64_t ready_at;
 	fc_backoff backoff;
 	uint64_t retry_at;
 	fc_timer retry;

@@ -11,6 +11,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/loop/crew.h"
+#include "runtime/loop/fork.h"
 
 #define CREDIT(window) ((window) / 4) /* taken, before the owner is woken to credit it */
 #define GIVEN_A_WRITE 8u /* so many messages of a pump do not wait for the turn's end */
@@ -77,6 +78,8 @@ wake(farcall_call *base)
 	farcall_channel *channel = call->channel;
 	fc_error error;
 
+	if (fc_forked(channel->forks))
+		return; /* the loop is the parent's */
 	fc_refs_hold(&base->refs);
 	if (fc_loop_inside(channel->loop)) {
 		atomic_fetch_add(&channel->posted, 1);
@@ -256,6 +259,8 @@ fail(farcall_call *base, const fc_error *error)
 	fc_client_call *call = call_of(base);
 	farcall_channel *channel = call->channel;
 
+	if (fc_forked(channel->forks))
+		return;
 	if (channel->lent || fc_loop_inside(channel->loop)) {
 		fc_channel_hold(channel);
 		end_now(call, error);

@@ -155,7 +155,7 @@ may_block(farcall_call *base, fc_error *error)
 		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
 		    "a step of a stream: " FC_FORKED_TEXT);
 	if (!fc_crew_block_begin())
-		return fc_fail(error, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT,
+		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_LIMIT,
 		    "a step that may block: all other handler threads of the loop block already: "
 		    "raise their number, or use the step with a callback");
 	if (fc_loop_inside(at->loop))

@@ -185,7 +185,7 @@ arrive(fc_flow *flow, const fc_stream *stream, const uint8_t *bytes, size_t size
 
 	flow->arrived++;
 	fc_lock(&flow->lock);
-	if (stream != NULL) {
+	if (stream != NULL && flow->coding == 0) { /* then it stands: the receiver reads it */
 		flow->coding = stream->peer_coding;
 		flow->max_message = stream->max_message;
 	}

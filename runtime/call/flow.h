@@ -101,7 +101,7 @@ struct fc_flow {
 	size_t arrived;                /* messages, in all */
 	const ProtobufCMessage *reply; /* client stream: to be set before the flow is shut */
 
-	/* under `lock`: of the compressed ones in `queue` */
+	/* of compressed ones; set under `lock` before the first is queued, then constant */
 	unsigned coding;
 	size_t max_message; /* bytes of one, inflated */
 

@@ -61,7 +61,11 @@ push_back(farcall_call *call, const Pair__Message *request, Pair__Message *reply
 	return custom(call, request, reply);
 }
 
-static const struct pair_test handlers = {.echo = echo, .custom = custom, .wait = push_back};
+static farcall_code refuse_then_tell(
+    farcall_call *call, const Pair__Message *request, Pair__Message *reply);
+
+static const struct pair_test handlers = {
+    .echo = echo, .custom = custom, .wait = push_back, .slow = refuse_then_tell};
 
 static void
 start_server(int i)
@@ -235,6 +239,73 @@ hedges_of_many_threads(void **state)
 	end();
 }
 
+/* ---- interceptors and compression: a call is one call, however often it is tried ---- */
+
+static atomic_int begun, ended;
+
+static farcall_code
+hook_begin(farcall_call *call, const farcall_intercepted *about, void *data)
+{
+	(void)about, (void)data;
+	atomic_fetch_add(&begun, 1);
+	farcall_call_add_metadata(call, "x-hook", "here");
+	return FARCALL_OK;
+}
+
+static void
+hook_end(farcall_call *call, const farcall_intercepted *about, const farcall_outcome *outcome,
+    void *data)
+{
+	(void)call, (void)about, (void)data;
+	if (outcome->code == FARCALL_OK && outcome->messages_sent == 1 &&
+	    outcome->messages_received == 1 && outcome->bytes_received == outcome->bytes_sent)
+		atomic_fetch_add(&ended, 1);
+}
+
+/* The first attempt is refused; each has what the interceptor has added. */
+static farcall_code
+refuse_then_tell(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	const farcall_metadata *metadata = farcall_call_metadata(call);
+
+	if (farcall_metadata_get(metadata, "x-hook") == NULL)
+		return farcall_call_fail(call, FARCALL_INTERNAL, "without metadata");
+	if (!farcall_call_message_compressed(call))
+		return farcall_call_fail(call, FARCALL_INTERNAL, "not compressed");
+	return custom(call, request, reply);
+}
+
+static void
+a_call_is_one_call(void **state)
+{
+	static const farcall_interceptor hooks = {.begin = hook_begin, .end = hook_end};
+	static char text[2001];
+	Pair__Message request = PAIR__MESSAGE__INIT;
+
+	(void)state;
+	memset(text, 'x', sizeof text - 1);
+	request.text = text;
+	for (int hedged = 0; hedged < 2; hedged++) {
+		atomic_store(&begun, 0);
+		atomic_store(&ended, 0);
+		begin(hedged ? "{" ROUND_ROBIN ", " HEDGES "}" : "{" ROUND_ROBIN ", " RETRIES "}");
+		farcall_channel_intercept(channel, &hooks, sizeof hooks, NULL);
+		farcall_channel_set_compression(channel, FARCALL_GZIP);
+		for (int i = 0; i < 20; i++) {
+			farcall_call *call = farcall_call_new(channel);
+			const Pair__Message *reply = NULL;
+
+			farcall_call_set_timeout_ms(call, 20000);
+			assert_int_equal(pair_test_slow(call, &request, &reply), FARCALL_OK);
+			assert_string_equal(reply->text, text);
+			farcall_call_free(call);
+		}
+		assert_int_equal(atomic_load(&begun), 20);
+		assert_int_equal(atomic_load(&ended), 20);
+		end();
+	}
+}
+
 static void
 count(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
 {
@@ -298,6 +369,7 @@ main(void)
 	    clean_test(refusals_are_tried_again),
 	    clean_test(a_server_says_when),
 	    clean_test(hedges_of_many_threads),
+	    clean_test(a_call_is_one_call),
 	    clean_test(callbacks_and_blocking_calls),
 	    clean_test(cancel_all),
 	};

@@ -496,7 +496,7 @@ the_last_thread_does_not_wait(void **state)
 	stage_cancelled(&s);
 	stage_count(&s, &third, 3, 10, 0);
 	puppet_until(&s.p, third.ended);
-	assert_int_equal(third.code, FARCALL_RESOURCE_EXHAUSTED);
+	assert_int_equal(third.code, FARCALL_FAILED_PRECONDITION);
 	assert_non_null(strstr(test_log_last(), "all other handler threads of the loop block"));
 	assert_int_equal(queued.received, 0);
 	puppet_number(&first, 1, 1);

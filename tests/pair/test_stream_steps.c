@@ -539,6 +539,51 @@ a_reader_that_sleeps_stops_the_peer(void **state)
 	end(&f);
 }
 
+static void
+flood_without_end(tiny_call *call)
+{
+	uint8_t bytes[4096];
+	size_t size = pack_message(bytes, 0, 4000);
+
+	if (strcmp((const char *)call->conn->server->data, "flood") != 0) {
+		end_well(call);
+		return;
+	}
+	while (tiny_offer(call, bytes, size) == FC_SEND_OK)
+		continue;
+}
+
+/* Nine windows of 1 MiB are more than the connection's: it is credited though nobody reads. */
+static void
+many_sleeping_readers_stop_nobody_else(void **state)
+{
+	farcall_call *calls[9], *other;
+	char mode[] = "flood";
+	fixture f;
+
+	(void)state;
+	begin(&f);
+	f.server.data = mode;
+	f.server.on_complete = flood_without_end;
+	f.server.on_sent = flood_without_end;
+	for (size_t i = 0; i < FC_COUNT(calls); i++)
+		calls[i] = start(&f, &list_method);
+	step(&f, 3000);
+	mode[0] = 0;
+	for (int i = 0; i < 100; i++) {
+		other = start(&f, &list_method);
+		expect_end(other, FARCALL_OK);
+	}
+	for (size_t i = 0; i < FC_COUNT(calls); i++) {
+		const Pair__Message *message;
+
+		for (int j = 0; j < 200; j++)
+			assert_int_equal(receive_message(calls[i], &message), FARCALL_OK);
+		farcall_call_free(calls[i]);
+	}
+	end(&f);
+}
+
 typedef struct depth {
 	told end;
 	uint32_t received;
@@ -605,6 +650,7 @@ main(void)
 	    clean_test(so_much_waits_to_be_sent),
 	    clean_test(a_peer_that_takes_nothing_stops_the_sender),
 	    clean_test(a_reader_that_sleeps_stops_the_peer),
+	    clean_test(many_sleeping_readers_stop_nobody_else),
 	    clean_test(many_messages_need_no_more_than_few),
 	};
 

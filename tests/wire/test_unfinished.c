@@ -131,6 +131,7 @@ a_stream_without_window_(wire *w)
 	pass_hours(w);
 	wire_sees(w, "");
 	ops->taken(w->engine, wire_stream(w, 1), 2000);
+	wire_tick(w, 0); /* is due at once */
 	wire_tick(w, FC_H2_PATIENCE_NS - 1);
 	wire_sees(w, "");
 	wire_tick(w, 1);

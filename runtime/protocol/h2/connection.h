@@ -77,7 +77,8 @@ typedef struct fc_h2_stream {
 	size_t untaken;        /* bytes of messages shown that the owner has not taken */
 	uint32_t empties;      /* messages without a byte shown since it last took any */
 	uint64_t content_left; /* of content-length; FC_NEVER: not said */
-	uint64_t heard_at;     /* when it began, or last brought a byte */
+	uint64_t heard_at;     /* when it began, or last brought a byte, or the first tick after
+	                        * it was given window; FC_NEVER until that comes */
 
 	/* sending */
 	int32_t send_window;

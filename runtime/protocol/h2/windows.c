@@ -22,7 +22,7 @@ tell(fc_h2 *c, fc_h2_stream *s)
 	fc_h2_put_window(c, s->id, s->owed);
 	s->recv_window += (int32_t)s->owed;
 	s->owed = 0;
-	s->heard_at = c->now; /* it was perhaps we who kept the peer waiting */
+	s->heard_at = FC_NEVER; /* it was perhaps we who kept the peer waiting */
 	if (s->prefix_size != 0 && !c->config.client)
 		fc_h2_expect_more(c);
 }
@@ -233,8 +233,11 @@ is_awaited(const fc_h2 *c, const fc_h2_stream *s)
 static uint64_t
 await_request(fc_h2 *c, fc_h2_stream *s)
 {
-	uint64_t due = s->heard_at + FC_H2_PATIENCE_NS;
+	uint64_t due;
 
+	if (s->heard_at == FC_NEVER)
+		s->heard_at = c->now;
+	due = s->heard_at + FC_H2_PATIENCE_NS;
 	if (due > c->now)
 		return due;
 	fc_grpc_fail(c, s, FARCALL_CANCELLED, FARCALL_CAUSE_TIMED_OUT,

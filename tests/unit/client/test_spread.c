@@ -341,6 +341,27 @@ one_that_drops_everybody_gets_pauses(void **state)
 	end_spread(&f);
 }
 
+/* Servers that end idle connections (gRFC A9) are well. */
+static void
+idle_ones_may_end(void **state)
+{
+	fixture f;
+
+	(void)state;
+	begin_spread(&f, 1, 1);
+	call_often(&f, 1, FARCALL_OK);
+	for (int i = 1; i <= 10; i++) {
+		after(&f, 1000);
+		assert_int_equal(servers[0].n_conns, i);
+		fc_conn_drain(
+		    &FC_CONTAINER(servers[0].conns.next, tiny_conn, in_server)->conn, "max_idle");
+		turns(&f, 20);
+		assert_int_equal(state_of(&f), FARCALL_READY);
+	}
+	call_often(&f, 3, FARCALL_OK);
+	end_spread(&f);
+}
+
 /* ---- room ---- */
 
 static void
@@ -616,6 +637,7 @@ main(void)
 	    clean_test(when_all_fail_the_channel_does),
 	    clean_test(a_black_hole_is_not_waited_for),
 	    clean_test(one_that_drops_everybody_gets_pauses),
+	    clean_test(idle_ones_may_end),
 	    clean_test(a_full_one_is_passed_over),
 	    clean_test(a_new_list_keeps_what_it_can),
 	    clean_test(no_list_takes_away_what_there_is),
