@@ -106,6 +106,7 @@ send_next(sim_served *v)
 
 	h->send_due = FC_NEVER;
 	h->sending = true;
+	h->send_at = c->world->clock.now;
 	sim_stream_message(c, true, h->sent, attempt_of(v), &reply);
 	if (c->id % 4 == 1)
 		farcall_call_set_message_compression(v->call, h->sent % 2 == 0);
@@ -137,6 +138,7 @@ on_sent(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, 
 	if (code == FARCALL_OK) {
 		sim_stream_message(c, true, h->accepted++, 0, &sent);
 		h->bytes_accepted += sent.data.len;
+		c->world->totals->held += h->send_at < c->world->clock.now;
 		if (c->attempts == 1 && c->done == 0 && c->call != NULL && !c->stream->finishing)
 			sim_stream_check_room(c, true, h, &c->stream->client);
 	}
@@ -324,7 +326,7 @@ serve(farcall_call *call, sim_shape shape, Stream__Message *reply)
 
 	v->house = house;
 	v->reply = reply;
-	if (c->id % 5 != 0)
+	if (c->id % 5 != 0 && !c->stream->plain)
 		farcall_call_set_compression(call, c->id % 5 == 1 ? FARCALL_GZIP : FARCALL_DEFLATE);
 	sim_answer_metadata(c, call);
 	if (c->plan == SIM_FAIL && sim_odds(w, 8)) {

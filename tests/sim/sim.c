@@ -188,7 +188,7 @@ choose_kind(sim *w)
 	w->calm = kind < 2;
 	w->oom = kind == 2 || kind == 3;
 	w->limited = !w->calm && sim_odds(w, 4);
-	w->streaming = sim_odds(w, 4);
+	w->streaming = sim_odds(w, 5);
 	w->net.slowest = slowest[sim_below(w, w->calm ? 3 : 4)];
 	if (!w->calm && !sim_odds(w, 5)) {
 		w->net.fault_odds = 2 + sim_below(w, 10);

@@ -99,11 +99,12 @@ choose_load(sim *w, sim_stream *s, bool reply)
 {
 	static const uint32_t counts[] = {1, 4, 4, 12, 12, 60, 400};
 	static const uint32_t sizes[] = {1, 60, 60, 1000, 1000, 20000, SIM_PAYLOAD};
-	uint32_t total = sim_odds(w, 16) ? 5u << 20 : 100000;
+	uint32_t total = sim_odds(w, 24) ? 5u << 19 : 60000;
 	unsigned n = sim_below(w, counts[sim_below(w, FC_COUNT(counts))]);
 
 	s->most[reply] = sizes[sim_below(w, FC_COUNT(sizes))];
-	if (total > 100000) { /* more than the windows hold */
+	if (total > 60000) { /* more than the windows hold; it would take long to compress */
+		s->plain = !sim_odds(w, 6);
 		s->most[reply] = 20000 + sim_below(w, SIM_PAYLOAD - 20000);
 		n = 400;
 	}
@@ -140,7 +141,7 @@ choose(sim *w, sim_call *c, bool plain)
 	c->plan_delay = sim_some_ns(w, sim_odds(w, 3) ? FC_NS_PER_S : 1);
 	c->wait_for_ready = sim_odds(w, 2);
 	c->metadata = sim_odds(w, 3);
-	s->compressed = c->id % 3 != 0 || c->id % 5 != 0;
+	s->compressed = !s->plain && (c->id % 3 != 0 || c->id % 5 != 0);
 }
 
 /* ---- the client's steps ---- */
@@ -157,6 +158,7 @@ send_next(sim_call *c)
 
 	s->client.send_due = FC_NEVER;
 	s->client.sending = true;
+	s->client.send_at = c->world->clock.now;
 	sim_stream_message(c, false, s->client.sent, 0, &message);
 	if (c->id % 4 == 0)
 		farcall_call_set_message_compression(c->call, s->client.sent % 2 == 0);
@@ -269,6 +271,7 @@ on_sent(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, 
 	sim_stream_called(c, &h->sending, "send");
 	if (code == FARCALL_OK) {
 		h->bytes_accepted += size_of(c, false, h->accepted++);
+		c->world->totals->held += h->send_at < c->world->clock.now;
 		if (c->attempts == 1)
 			check_rooms(c);
 	}
@@ -426,6 +429,8 @@ sim_stream_start(sim *w, unsigned client, bool plain)
 	choose(w, c, plain);
 	if (!plain) {
 		sim_call_set_up(w, c);
+		if (c->stream->plain)
+			farcall_call_set_compression(c->call, FARCALL_IDENTITY);
 		if (sim_odds(w, 50))
 			sim_call_cancel(w, c);
 	} else {

@@ -41,6 +41,7 @@ typedef struct sim_half {
 	bool sending, receiving;               /* a callback is to come */
 	bool out_closed, in_end;
 	farcall_code in_code;        /* how receiving has ended */
+	uint64_t send_at;            /* when the last message was given to its step */
 	uint64_t send_due, recv_due; /* FC_NEVER: no step is planned */
 } sim_half;
 
@@ -67,6 +68,7 @@ typedef struct sim_served {
 typedef struct sim_stream {
 	sim_shape shape;
 	uint32_t most[2]; /* bytes of a request's data, of a reply's, below that */
+	bool plain;       /* it is never compressed */
 	bool compressed, half_closes;
 	sim_leave leave;
 	unsigned leave_at; /* messages received */
