@@ -80,7 +80,7 @@ sim_stream_check_room(const sim_call *c, bool reply, const sim_half *from, const
 /* ---- choices ---- */
 
 void
-sim_half_plan(sim *w, sim_half *h, unsigned n_in)
+sim_half_plan(sim *w, sim_half *h, unsigned n_in, bool large)
 {
 	static const uint64_t paces[] = {
 	    0, 0, 0, 10000, FC_NS_PER_MS, 30 * FC_NS_PER_MS, 500 * FC_NS_PER_MS};
@@ -89,6 +89,8 @@ sim_half_plan(sim *w, sim_half *h, unsigned n_in)
 	    FC_MIN(paces[sim_below(w, FC_COUNT(paces))], 10 * FC_NS_PER_S / (h->to_send + 1));
 	h->recv_pace = FC_MIN(paces[sim_below(w, FC_COUNT(paces))], 10 * FC_NS_PER_S / (n_in + 1));
 	h->pause_at = sim_odds(w, 6) ? sim_below(w, n_in + 1) : UINT32_MAX;
+	if (large) /* until the sender must wait */
+		h->pause_at = sim_below(w, 4);
 	h->pause = sim_some_ns(w, 15 * FC_NS_PER_S);
 	h->send_due = h->recv_due = FC_NEVER;
 }
@@ -105,6 +107,7 @@ choose_load(sim *w, sim_stream *s, bool reply)
 	s->most[reply] = sizes[sim_below(w, FC_COUNT(sizes))];
 	if (total > 60000) { /* more than the windows hold; it would take long to compress */
 		s->plain = !sim_odds(w, 6);
+		s->large[reply] = true;
 		s->most[reply] = 20000 + sim_below(w, SIM_PAYLOAD - 20000);
 		n = 400;
 	}
@@ -133,8 +136,8 @@ choose(sim *w, sim_call *c, bool plain)
 	for (unsigned i = 0; i < SIM_ATTEMPTS; i++)
 		s->served[i].half.to_send = s->shape != SIM_REQUESTS ? n_in : 0;
 	s->client.to_send = s->shape != SIM_REPLIES ? s->client.to_send : 0;
-	sim_half_plan(w, &s->client, n_in);
-	s->leave = sim_odds(w, 5) ? (sim_leave)(1 + sim_below(w, 3)) : SIM_STAYS;
+	sim_half_plan(w, &s->client, n_in, s->large[true]);
+	s->leave = sim_odds(w, 4) ? (sim_leave)(1 + sim_below(w, 3)) : SIM_STAYS;
 	s->leave_at = sim_below(w, n_in + 1);
 	c->plan = sim_odds(w, 4) ? SIM_FAIL : SIM_AT_ONCE;
 	c->plan_code = (farcall_code)(1 + sim_below(w, FARCALL_UNAUTHENTICATED));
