@@ -194,7 +194,8 @@ set_payload(farcall_call *base, fc_payload *payload, const ProtobufCMessage *req
 		if (rules != NULL && payload->size > rules->max_request)
 			return fc_plan_refuse(base, payload->size, rules);
 		fc_intercept_count(base, true, payload->size);
-		return true;
+		return rules == NULL || payload->size <= rules->max_request ||
+		    fc_plan_refuse(base, payload->size, rules);
 	}
 	fc_call_settle(base, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_LIMIT, why, sizeof why - 1);
 	return false;

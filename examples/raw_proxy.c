@@ -1,9 +1,12 @@
 /*
- * raw-proxy ADDRESS TARGET: a proxy of unary calls that knows no interface. Whatever path is asked
- * for, it asks TARGET the same, with the same bytes, metadata and deadline; what comes back goes
- * back: bytes, metadata, status and its details. If the client gives up, so does the proxy's call.
+ * raw-proxy ADDRESS TARGET: a proxy that knows no interface. Whatever path is asked for, it asks
+ * TARGET the same, with the same metadata and deadline, and hands messages over as they come, in
+ * both directions at once; then status, its details and trailers. If the client gives up, so does
+ * the proxy's call, and a slow reader at one end holds up the sender at the other.
  */
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <farcall/farcall.h>
@@ -36,40 +39,129 @@ copy(farcall_call *to, const farcall_metadata *from, add_text *text, add_bytes *
 	}
 }
 
-static void
-on_answer(farcall_call *onward, farcall_code code, const void *reply, size_t size, void *data)
-{
-	farcall_call *call = (farcall_call *)data;
-	farcall_bytes bytes = FARCALL_BYTES__INIT;
+/* Two calls and what goes between them. Each direction is one step after the other. */
+typedef struct relay {
+	farcall_call *call, *onward;
+	atomic_int directions;
+	bool headed; /* the response's metadata have been copied */
+} relay;
 
-	copy(call, farcall_call_metadata(onward), farcall_call_add_metadata,
-	    farcall_call_add_metadata_bin);
-	copy(call, farcall_call_trailers(onward), farcall_call_add_trailer,
-	    farcall_call_add_trailer_bin);
+static void
+leave(relay *r)
+{
+	if (atomic_fetch_sub(&r->directions, 1) != 1)
+		return;
+	farcall_call_free(r->onward);
+	free(r);
+}
+
+/* ---- requests ---- */
+
+static void on_request(
+    farcall_call *call, farcall_code code, const void *bytes, size_t size, void *data);
+
+static void
+on_request_sent(
+    farcall_call *onward, farcall_code code, const ProtobufCMessage *nothing, void *data)
+{
+	relay *r = (relay *)data;
+
+	(void)onward;
+	(void)nothing;
+	if (code == FARCALL_OK)
+		farcall_call_recv_raw_async(r->call, on_request, r);
+	else
+		leave(r); /* its end comes by the other direction */
+}
+
+static void
+on_request(farcall_call *call, farcall_code code, const void *bytes, size_t size, void *data)
+{
+	relay *r = (relay *)data;
+
+	(void)call;
 	if (code == FARCALL_OK) {
-		bytes.data = reply;
-		bytes.size = size;
-		farcall_call_send_reply(call, &bytes.base);
-	} else {
-		farcall_call_copy_details(call, onward);
-		farcall_call_fail(call, code, "%s", farcall_call_status_message(onward));
-		farcall_call_complete(call, code);
+		farcall_call_send_raw_async(r->onward, bytes, size, on_request_sent, r);
+		return;
 	}
-	farcall_call_free(onward);
+	if (code == FARCALL_END)
+		farcall_call_half_close(r->onward);
+	else
+		farcall_call_cancel(r->onward);
+	leave(r);
+}
+
+/* ---- replies, and the end ---- */
+
+static void on_reply(
+    farcall_call *onward, farcall_code code, const void *bytes, size_t size, void *data);
+
+static void
+copy_head(relay *r)
+{
+	if (!r->headed)
+		copy(r->call, farcall_call_metadata(r->onward), farcall_call_add_metadata,
+		    farcall_call_add_metadata_bin);
+	r->headed = true;
+}
+
+static void
+finish(relay *r, farcall_code code)
+{
+	copy_head(r);
+	copy(r->call, farcall_call_trailers(r->onward), farcall_call_add_trailer,
+	    farcall_call_add_trailer_bin);
+	if (code != FARCALL_END) {
+		farcall_call_copy_details(r->call, r->onward);
+		farcall_call_fail(r->call, code, "%s", farcall_call_status_message(r->onward));
+	}
+	farcall_call_complete(r->call, code);
+	leave(r);
+}
+
+static void
+on_reply_sent(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, void *data)
+{
+	relay *r = (relay *)data;
+
+	(void)call;
+	(void)nothing;
+	if (code != FARCALL_OK)
+		farcall_call_cancel(r->onward);
+	farcall_call_recv_raw_async(r->onward, on_reply, r);
+}
+
+static void
+on_reply(farcall_call *onward, farcall_code code, const void *bytes, size_t size, void *data)
+{
+	relay *r = (relay *)data;
+
+	(void)onward;
+	if (code != FARCALL_OK) {
+		finish(r, code);
+		return;
+	}
+	copy_head(r);
+	farcall_call_send_raw_async(r->call, bytes, size, on_reply_sent, r);
 }
 
 static farcall_code
-forward(farcall_call *call, const farcall_bytes *request, farcall_bytes *reply)
+forward(farcall_call *call)
 {
-	farcall_call *onward = farcall_call_new((farcall_channel *)farcall_call_self(call));
+	relay *r = (relay *)calloc(1, sizeof *r);
 
-	(void)reply;
-	copy(onward, farcall_call_metadata(call), farcall_call_add_metadata,
+	if (r == NULL)
+		return farcall_call_fail(call, FARCALL_RESOURCE_EXHAUSTED, "no memory");
+	atomic_init(&r->directions, 2);
+	r->call = call;
+	r->onward = farcall_call_new((farcall_channel *)farcall_call_self(call));
+	copy(r->onward, farcall_call_metadata(call), farcall_call_add_metadata,
 	    farcall_call_add_metadata_bin);
-	farcall_call_set_parent(onward, call); /* its deadline, and its end */
-	farcall_call_invoke_raw_async(
-	    onward, farcall_call_method(call)->path, request->data, request->size, on_answer, call);
-	return FARCALL_PENDING;
+	farcall_call_set_parent(r->onward, call); /* its deadline, and its end */
+	farcall_call_start_raw(r->onward, farcall_call_method(call)->path);
+	farcall_call_recv_raw_async(call, on_request, r);
+	farcall_call_recv_raw_async(r->onward, on_reply, r);
+	return FARCALL_PENDING; /* finish() will complete it */
 }
 
 int
@@ -87,7 +179,7 @@ main(int argc, char **argv)
 	channel = farcall_channel_open(argv[2]);
 	server = farcall_server_new();
 	farcall_server_stop_on_signals(server);
-	farcall_server_set_catch_all(server, forward, channel);
+	farcall_server_set_catch_all_stream(server, forward, channel);
 	endpoint = farcall_server_bind(server, argv[1]);
 	if ((rc = farcall_server_start(server)) == FARCALL_OK) {
 		printf("listening on %s\n", farcall_endpoint_address(endpoint, 0));

@@ -47,8 +47,8 @@ FARCALL_API void farcall_call_add_metadata(farcall_call *call, const char *key, 
 FARCALL_API void farcall_call_add_metadata_bin(
     farcall_call *call, const char *key, const void *data, size_t size);
 
-/* Ends the call with CANCELLED, once, if it has not ended; the peer learns of it. Never blocks. On a
- * server that holds for streams; a unary call's handler sees it, and still answers. */
+/* Ends the call with CANCELLED, once, if it has not ended; the peer learns of it. Never blocks. On
+ * a server that holds for streams; a unary call's handler sees it, and still answers. */
 FARCALL_API void farcall_call_cancel(farcall_call *call);
 
 /* Lets go. In flight: cancels; a pending `done` still comes, with CANCELLED. All that the call

@@ -19,7 +19,7 @@
  * the program itself sends or receives, by a step of a stream, farcall_call_send_reply() or
  * farcall_call_complete(), which is seen in that thread. On a client: begin and message in the
  * thread that makes the call, or in its callback (just before `done`); end there, too, when the
- * program learns of the end.
+ * program learns of the end: by the step that answers it, or else when the last holder lets go.
  *
  * Hooks may use the call as a handler may, but not free, complete, start, send or receive it.
  */
@@ -60,10 +60,10 @@ typedef struct farcall_outcome {
 	uint64_t messages_received, messages_sent;
 } farcall_outcome;
 
-/* FARCALL_OK: goes on. FARCALL_PENDING: farcall_intercept_resume() will tell; the call, its
- * deadline and the messages that arrive wait meanwhile, and the call stays valid until then. Any
- * other code refuses the call: it ends with it; the text is that of farcall_call_fail(), which may
- * be used on both sides here.
+/* FARCALL_OK: goes on. FARCALL_PENDING: farcall_intercept_resume() will tell; the call's messages
+ * wait meanwhile, its deadline runs, and it stays valid until then. Any other code refuses the
+ * call: it ends with it; the text is that of farcall_call_fail(), which may be used on both sides
+ * here.
  *
  * It may add metadata: a client's are sent with the request (an authorisation token, say), a
  * server's with the response, and trailers. What is wrong with them fails the call. */
@@ -73,7 +73,8 @@ typedef farcall_code farcall_begin_hook(
 /* A message that was received (before the handler or the program sees it), or is about to be sent.
  * Unary calls on both sides, and each message of a stream. `message` lives until it returns, and
  * must not be changed; of raw calls it is a farcall_bytes (farcall/raw.h). Of a client's call
- * whose begin pends, only the interceptors before that one see the request. */
+ * whose begin pends, only the interceptors before that one see what is sent meanwhile. A stream's
+ * two directions may be seen at the same time. */
 typedef void farcall_message_hook(farcall_call *call, const farcall_intercepted *about, bool sent,
     const ProtobufCMessage *message, void *data);
 

@@ -332,9 +332,9 @@ unpack(fc_flow *flow, const ProtobufCMessage **message, fc_error *error)
 	const ProtobufCMessageDescriptor *descriptor =
 	    call->ops->server ? call->method->request : call->method->reply;
 	fc_guard_limits limits = fc_guard_defaults;
-	size_t wire_size = fc_flow_first(&flow->reading, 0), size;
+	size_t wire_size = fc_flow_first(&flow->reading, 0), size = 0;
 	ProtobufCMessage *unpacked = NULL;
-	const uint8_t *at;
+	const uint8_t *at = NULL;
 	farcall_code code;
 	fc_buf plain;
 

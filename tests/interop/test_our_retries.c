@@ -102,7 +102,7 @@ static void
 streams(void **state)
 {
 	farcall_channel *channel = open_channel(CONFIG(RETRIES));
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	farcall_call *call = farcall_call_new(channel);
 	Pair__Message request = PAIR__MESSAGE__INIT;
 

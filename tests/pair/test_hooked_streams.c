@@ -79,7 +79,7 @@ static void
 count_to(uint32_t number, uint32_t code)
 {
 	Stream__Message request = STREAM__MESSAGE__INIT;
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_call *call = new_call();
 
 	request.number = number;
@@ -115,7 +115,7 @@ static void
 chat(uint32_t n)
 {
 	Stream__Message request = STREAM__MESSAGE__INIT;
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_call *call = new_call();
 
 	request.text = (char *)"hello";
@@ -156,7 +156,7 @@ static void
 a_stream_may_be_refused(void **state)
 {
 	Stream__Message request = STREAM__MESSAGE__INIT;
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_call *call;
 
 	(void)state;
@@ -270,7 +270,7 @@ static void
 end_comes_without_being_asked_for(void **state)
 {
 	Stream__Message request = STREAM__MESSAGE__INIT;
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_call *call;
 
 	(void)state;
@@ -321,7 +321,7 @@ cancelling_under_way(void **state)
 	start();
 	for (int i = 0; i < 50; i++) {
 		sender s = {.call = new_call()};
-		const Stream__Message *reply;
+		const Stream__Message *reply = NULL;
 		uv_thread_t thread;
 
 		stream_test_chat__start(s.call);

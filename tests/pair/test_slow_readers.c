@@ -212,7 +212,7 @@ a_slow_client(void **state)
 static void
 a_slow_server(void **state)
 {
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_channel *channel;
 	farcall_call *call;
 	stage s;

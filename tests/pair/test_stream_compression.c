@@ -114,7 +114,7 @@ talk(const char *there, const char *back)
 	assert_int_equal(stream_test_chat__start(call), FARCALL_OK);
 	for (int i = 0; i < 9; i++) {
 		Stream__Message message = STREAM__MESSAGE__INIT;
-		const Stream__Message *reply;
+		const Stream__Message *reply = NULL;
 
 		message.number = (uint32_t)i;
 		message.data.data = zeros;
@@ -152,7 +152,7 @@ static void
 one_way(void **state)
 {
 	Stream__Message request = STREAM__MESSAGE__INIT;
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_call *call;
 	int n = 0;
 
@@ -200,7 +200,7 @@ static void
 what_waits_waits_as_it_came(void **state)
 {
 	Stream__Message message = STREAM__MESSAGE__INIT;
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_call *call;
 	size_t before;
 
@@ -233,7 +233,7 @@ static void
 one_too_large(void **state)
 {
 	Stream__Message message = STREAM__MESSAGE__INIT;
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_call *call;
 	int n = 0;
 
@@ -283,7 +283,7 @@ static void
 too_late(void **state)
 {
 	static const struct stream_test late = {.chat = late_chat};
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_call *call;
 
 	(void)state;

@@ -252,7 +252,7 @@ static void
 the_reply_is_the_winners(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
-	const Pair__Message *reply;
+	const Pair__Message *reply = NULL;
 	test_pair pair;
 
 	(void)state;
