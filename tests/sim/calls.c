@@ -163,7 +163,8 @@ check_unavailable(const sim_call *c)
 	const sim *w = c->world;
 
 	/* A server without memory goes away, and says so. */
-	if (!c->wait_for_ready || says_stopped(c) || w->oom)
+	if (!c->wait_for_ready || says_stopped(c) || w->oom ||
+	    (c->stream != NULL && sim_stream_is_long(c)))
 		return;
 	if (w->net.trouble[c->server] == c->trouble && !sim_server_drains(w, c->server) &&
 	    !sim_net_is_sick(&w->net, c->server))

@@ -461,6 +461,17 @@ sim_stream_freed(sim_call *c, farcall_call *call)
 	given_up(c);
 }
 
+/* More than is kept for another attempt. */
+bool
+sim_stream_is_long(const sim_call *c)
+{
+	size_t size = 0;
+
+	for (unsigned i = 0; i < c->stream->client.sent; i++)
+		size += size_of(c, false, i) + 32;
+	return size > SIM_REPLAY;
+}
+
 bool
 sim_stream_waits(const sim_call *c)
 {

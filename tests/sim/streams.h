@@ -17,6 +17,8 @@
 #define SIM_WINDOW ((size_t)1 << 20)  /* of a stream: docs/limits.md */
 #define SIM_UNSENT ((size_t)64 << 10) /* likewise: what waits at its sender */
 
+#define SIM_REPLAY ((size_t)256 << 10) /* likewise: what is kept for another attempt */
+
 typedef struct sim sim;
 typedef struct sim_call sim_call;
 
@@ -85,6 +87,7 @@ typedef struct sim_stream {
 
 sim_call *sim_stream_start(sim *w, unsigned client, bool plain); /* NULL: there are no more */
 void sim_stream_freed(sim_call *c, farcall_call *call);          /* before it is */
+bool sim_stream_is_long(const sim_call *c);                      /* too long to be sent again */
 bool sim_stream_waits(const sim_call *c);                        /* some callback is to come */
 void sim_stream_check_outcome(sim_call *c); /* it ended with OK, or as its handler meant */
 void sim_streams_look(sim *w);              /* steps that are due */
