@@ -230,7 +230,8 @@ FARCALL_API void farcall_call_send_async(
     farcall_call *call, const ProtobufCMessage *message, farcall_done *done, void *data);
 FARCALL_API void farcall_call_recv_async(farcall_call *call, farcall_done *done, void *data);
 
-/* Client: no more messages will be sent; receiving goes on. Never blocks; harmless twice. */
+/* Client: no more messages will be sent; receiving goes on. One whose step still waits for room
+ * goes before the end. Never blocks; harmless twice. */
 FARCALL_API farcall_code farcall_call_half_close(farcall_call *call);
 
 /* Client: half-closes, drops what was not received, and waits for the status, which it answers.
