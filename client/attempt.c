@@ -142,11 +142,13 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 		call->stream->max_message =
 		    FC_MIN(call->stream->max_message, call->rules->max_message);
 	fc_list_append(&line->calls, &call->in_list);
-	fc_call_compress(&call->call, call->stream, call->call.plain);
-	if (call->call.flow != NULL)
+	if (call->call.flow != NULL) {
+		fc_call_compress(&call->call, call->stream, call->call.plain_now);
 		fc_stream_open(call);
-	else
+	} else {
+		fc_call_compress(&call->call, call->stream, call->call.plain);
 		send_request(line, call);
+	}
 	fc_line_touch(line);
 	return true;
 }
