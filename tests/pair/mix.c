@@ -5,6 +5,29 @@
 
 #include <stdlib.h>
 
+void
+mix_look(farcall_call *call)
+{
+	const farcall_metadata *metadata = farcall_call_metadata(call);
+	const char *key;
+	size_t size;
+
+	for (size_t i = 0; farcall_metadata_at(metadata, i, &key, NULL, &size); i++)
+		if (strcmp(key, "said") == 0 && size != 5)
+			abort();
+	if (farcall_call_code(call) == FARCALL_OK &&
+	    farcall_call_cause(call) == FARCALL_CAUSE_LIMIT)
+		abort();
+	if (strlen(farcall_call_error(call)) + strlen(farcall_call_status_message(call)) +
+	        strlen(farcall_call_peer(call)) >
+	    10000)
+		abort();
+	if (farcall_call_remaining_ms(call) > 20000 || farcall_call_method(call) == NULL)
+		abort();
+	farcall_call_cancelled(call);
+	farcall_call_message_compressed(call);
+}
+
 /* ---- the server ---- */
 
 /* Its first attempt fails before anything was answered. */
@@ -58,9 +81,12 @@ mirror(farcall_call *call)
 	farcall_code code;
 	size_t size;
 
-	while ((code = farcall_call_recv_raw(call, &data, &size)) == FARCALL_OK)
+	while ((code = farcall_call_recv_raw(call, &data, &size)) == FARCALL_OK) {
+		mix_look(call);
+		farcall_call_set_message_compression(call, size % 2 == 0);
 		if ((code = farcall_call_send_raw(call, data, size)) != FARCALL_OK)
 			break;
+	}
 	return code;
 }
 
@@ -124,6 +150,7 @@ judge(mix_hook *h, farcall_call *call, const farcall_intercepted *about)
 		if (farcall_metadata_get(about->metadata, "token") == NULL)
 			atomic_fetch_add(&h->m->wrong, 1);
 	} else if (about->server && farcall_metadata_get(about->metadata, "refuse") != NULL) {
+		farcall_call_add_detail_bytes(call, "test/why", "refused", 7);
 		return farcall_call_fail(call, FARCALL_PERMISSION_DENIED, "as asked");
 	}
 	return FARCALL_OK;

@@ -42,6 +42,9 @@ void mix_open(mix *m, unsigned seed, const char *config, bool grows_old);
 /* Frees all, and looks whether each begin had its end. */
 void mix_close(mix *m);
 
+/* What a program may ask of a call that is under way, in its sender's or receiver's thread. */
+void mix_look(farcall_call *call);
+
 /* To be cancelled by mix_take_shared(), which any thread calls, or by none. */
 void mix_share(mix *m, farcall_call *call, unsigned n);
 void mix_take_shared(mix *m, unsigned n);

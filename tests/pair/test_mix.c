@@ -127,6 +127,8 @@ over(one *o, farcall_code code)
 	if (code == FARCALL_OK &&
 	    farcall_metadata_get(farcall_call_trailers(o->call), "served") == NULL)
 		wrong(o->m, o, "the interceptor's trailer is missing");
+	if (code == FARCALL_PERMISSION_DENIED && !farcall_call_detail(o->call, 0, NULL, NULL, NULL))
+		wrong(o->m, o, "the interceptor's detail is missing");
 	farcall_call_free(o->call);
 }
 
@@ -206,6 +208,7 @@ count(mix *m, test_random *random, unsigned channel)
 	request.text = (char *)"as asked";
 	stream_test_count__start(o.call, &request);
 	while ((code = stream_test_count__recv_reply(o.call, &reply)) == FARCALL_OK) {
+		mix_look(o.call);
 		if (!is_message(&o, i, reply))
 			wrong(m, &o, "another message");
 		if (++i == o.n / 2 && leaves)
@@ -275,6 +278,7 @@ chat(mix *m, test_random *random, unsigned channel)
 		Stream__Message request = message(&o, i, room);
 
 		code = stream_test_chat__send_request(o.call, &request);
+		mix_look(o.call);
 		if (code == FARCALL_OK)
 			code = stream_test_chat__recv_reply(o.call, &reply);
 		if (code == FARCALL_OK && !is_message(&o, i, reply))
@@ -385,9 +389,9 @@ said(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, voi
 {
 	one *o = (one *)data;
 
-	(void)call;
 	(void)nothing;
 	come_in(o);
+	mix_look(call);
 	if (code == FARCALL_OK)
 		say_next(o);
 	go_out(o);
