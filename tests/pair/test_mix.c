@@ -199,6 +199,8 @@ count(mix *m, test_random *random, unsigned channel)
 	one o;
 
 	prepare(m, random, channel, &o, true);
+	if (test_random_below(random, 16) == 0)
+		o.size = 200000; /* together more than the window */
 	leaves = o.n > 8 && test_random_below(random, 4) == 0;
 	if (fails && goes_well(&o))
 		o.wanted = FARCALL_DATA_LOSS;
