@@ -142,8 +142,7 @@ fc_attempt_open(fc_line *line, fc_client_call *call)
 		call->stream->max_message =
 		    FC_MIN(call->stream->max_message, call->rules->max_message);
 	fc_list_append(&line->calls, &call->in_list);
-	if (call->call.flow != NULL) {
-		fc_call_compress(&call->call, call->stream, call->call.plain_now);
+	if (call->call.flow != NULL) { /* whose messages say it each */
 		fc_stream_open(call);
 	} else {
 		fc_call_compress(&call->call, call->stream, call->call.plain);

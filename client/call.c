@@ -212,6 +212,20 @@ on_cancel(fc_task *task)
 
 /* ---- what any thread does ---- */
 
+/* In a callback nothing that the program does next, such as a half-close, overtakes it on its way
+ * to the owner: these take the same way. */
+static bool
+post_cancel(fc_client_call *call)
+{
+	farcall_channel *channel = call->channel;
+
+	if (!fc_loop_inside(channel->loop))
+		return fc_drive_post(channel, &call->cancel);
+	atomic_fetch_add(&channel->posted, 1);
+	fc_loop_ready(channel->loop, &call->cancel);
+	return true;
+}
+
 /* Either this sees the call open, and posts; or the call, when it begins, sees `cancelled`. The
  * post may overtake that of the call's start, which is then still to come: it must find the call as
  * it was. */
@@ -228,7 +242,7 @@ cancel(farcall_call *base)
 	if (atomic_load(&call->phase) == FC_CALL_OPEN && !call->cancel_posted) {
 		call->cancel.run = on_cancel;
 		fc_refs_hold(&base->refs);
-		call->cancel_posted = fc_drive_post(channel, &call->cancel);
+		call->cancel_posted = post_cancel(call);
 		if (!call->cancel_posted)
 			fc_refs_drop(&base->refs); /* not the last: the caller has one */
 	}

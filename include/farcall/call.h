@@ -47,8 +47,8 @@ FARCALL_API void farcall_call_add_metadata(farcall_call *call, const char *key, 
 FARCALL_API void farcall_call_add_metadata_bin(
     farcall_call *call, const char *key, const void *data, size_t size);
 
-/* Ends the call with CANCELLED, once, if it has not ended; the peer learns of it. Never blocks. On a
- * server that holds for streams; a unary call's handler sees it, and still answers. */
+/* Ends the call with CANCELLED, once, if it has not ended; the peer learns of it. Never blocks. On
+ * a server that holds for streams; a unary call's handler sees it, and still answers. */
 FARCALL_API void farcall_call_cancel(farcall_call *call);
 
 /* Lets go. In flight: cancels; a pending `done` still comes, with CANCELLED. All that the call
@@ -230,7 +230,8 @@ FARCALL_API void farcall_call_send_async(
     farcall_call *call, const ProtobufCMessage *message, farcall_done *done, void *data);
 FARCALL_API void farcall_call_recv_async(farcall_call *call, farcall_done *done, void *data);
 
-/* Client: no more messages will be sent; receiving goes on. Never blocks; harmless twice. */
+/* Client: no more messages will be sent; receiving goes on. One whose step still waits for room
+ * goes before the end. Never blocks; harmless twice. */
 FARCALL_API farcall_code farcall_call_half_close(farcall_call *call);
 
 /* Client: half-closes, drops what was not received, and waits for the status, which it answers.

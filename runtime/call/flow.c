@@ -137,6 +137,7 @@ fc_flow_enqueue(fc_flow *flow)
 {
 	size_t size = fc_buf_size(&flow->draft);
 
+	flow->drafted = false;
 	if (flow->over)
 		return flow->code != FARCALL_OK ? flow->code : FARCALL_END;
 	if (!fc_flow_move(&flow->unsent, &flow->draft)) {
@@ -357,6 +358,14 @@ fetch(fc_flow *flow)
 	return fc_buf_size(&flow->unsent) == 0;
 }
 
+/* Locked. A client that half-closes while a message waits for room has said that before the end; a
+ * server that completes its call has not. */
+static bool
+ends(const fc_flow *flow)
+{
+	return flow->out_end && (!flow->drafted || flow->call->ops->server);
+}
+
 /* `given` bytes have left the queue. */
 static void
 report(fc_flow *flow, size_t given)
@@ -395,7 +404,7 @@ pump(fc_flow *flow, bool asked)
 	n_taken = flow->n_taken;
 	flow->taken = 0;
 	flow->n_taken = 0;
-	end = fetch(flow) && flow->out_end;
+	end = fetch(flow) && ends(flow);
 	fc_unlock(&flow->lock);
 	if (n_taken != 0)
 		flow->ops->taken(flow->call, taken);

@@ -122,7 +122,8 @@ struct fc_flow {
 	fc_buf unsent;    /* messages for the owner */
 	size_t n_unsent;  /* bytes of them and of those in `sending` that were not offered */
 	bool starved;     /* there was no memory to queue a message: the call is to fail */
-	bool out_end;     /* the program sends no more */
+	bool drafted;     /* a message waits in `draft` for room */
+	bool out_end;     /* the program sends no more; but for that message on a client */
 	bool over;        /* the call has ended for the wire: `code` stands */
 	farcall_code code;
 	fc_step recv, send;

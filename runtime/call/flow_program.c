@@ -159,6 +159,7 @@ send_draft(fc_flow *flow)
 	fc_lock(&flow->lock);
 	ended = flow->out_end;
 	if (!ended) {
+		flow->drafted = true;
 		await(flow, &flow->send, may_write, &flow->writable);
 		code = fc_flow_enqueue(flow);
 		starved = flow->starved;
@@ -204,8 +205,10 @@ send_later(fc_flow *flow, farcall_code code, const fc_then *then)
 	flow->send.state = FC_STEP_READY;
 	if (code == FARCALL_OK && may_write(flow))
 		flow->send.code = fc_flow_enqueue(flow);
-	else if (code == FARCALL_OK)
+	else if (code == FARCALL_OK) {
+		flow->drafted = true;
 		flow->send.state = FC_STEP_WAITS;
+	}
 	starved = flow->starved;
 	wake = fc_flow_post(flow);
 	fc_unlock(&flow->lock);

@@ -97,11 +97,12 @@ fc_raw_method(farcall_call *call, const char *path, size_t size, farcall_shape s
 {
 	farcall_method *method =
 	    (farcall_method *)fc_arena_alloc(&call->kept, sizeof *method + size + 1);
-	char *copy = (char *)(method + 1);
+	char *copy;
 
 	if (method == NULL)
 		return NULL;
 	memset(method, 0, sizeof *method);
+	copy = (char *)(method + 1);
 	memcpy(copy, path, size);
 	copy[size] = 0;
 	method->path = copy;

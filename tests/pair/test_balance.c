@@ -108,6 +108,7 @@ begin(const char *config)
 	assert_string_equal(farcall_channel_error(channel), "");
 }
 
+/* A channel's own thread ends by itself after the close, and its memory with it. */
 static void
 end(void)
 {
@@ -115,6 +116,8 @@ end(void)
 	for (int i = 0; i < SERVERS; i++)
 		if (servers[i] != NULL)
 			stop_server(i);
+	for (int i = 0; i < 1000 && test_allocator_live() != 0; i++)
+		uv_sleep(10);
 }
 
 static void

@@ -116,11 +116,11 @@ resume(hooked *h)
 
 /* false: the server could not be prepared. */
 static bool
-live(const scenario *s)
+live(const scenario *s, bool clean)
 {
 	farcall_loop *loop = farcall_loop_new();
 	farcall_server *server = farcall_server_new();
-	uint64_t until = uv_hrtime() + UINT64_C(6000000000);
+	uint64_t until = uv_hrtime() + UINT64_C(15000000000);
 	farcall_channel *channel;
 	farcall_call *call;
 	bool served;
@@ -148,7 +148,7 @@ live(const scenario *s)
 	farcall_channel_intercept(channel, &hooked_hooks, sizeof hooked_hooks, &inner);
 	if (farcall_loop_step(loop, 0) == FARCALL_OK) {
 		call = farcall_call_new(channel);
-		farcall_call_set_timeout_ms(call, 200);
+		farcall_call_set_timeout_ms(call, clean ? 10000 : 200);
 		farcall_call_add_metadata(call, "key", "value");
 		farcall_call_invoke_raw_async(call, s->path,
 		    "\x0a\x06"
@@ -192,21 +192,21 @@ fail_each(const scenario *s, bool sticky)
 {
 	size_t n;
 
-	assert_true(live(s));
+	assert_true(live(s, true));
 	if (code != s->expected)
 		fail_msg("%s: %s", s->name, error);
 	for (n = 1;; n++) {
 		bool served;
 
 		test_allocator_fail_at(n, sticky);
-		served = live(s);
+		served = live(s, false);
 		if (!test_allocator_failed())
 			break;
 		if (n_done != 0 && code != s->expected && !is_honest(served))
 			fail_msg("%s, allocation %zu: %s", s->name, n, error);
 	}
 	test_allocator_fail_at(0, false);
-	live(s);
+	live(s, true);
 	assert_int_equal(code, s->expected);
 	assert_true(n > 20);
 }

@@ -79,6 +79,7 @@ static const scenario scenarios[] = {
 
 typedef struct life {
 	const scenario *scenario;
+	uint64_t timeout_ms;
 	farcall_loop *loop;
 	farcall_server *server;
 	farcall_channel *channel;
@@ -220,7 +221,7 @@ call_it(void)
 	request.data.data = l.bytes;
 	request.data.len = l.scenario->size;
 	l.call = farcall_call_new(l.channel);
-	farcall_call_set_timeout_ms(l.call, l.scenario->timeout_ms);
+	farcall_call_set_timeout_ms(l.call, l.timeout_ms);
 	farcall_call_set_wait_for_ready(l.call, l.scenario->twist == LATE);
 	farcall_call_add_metadata(l.call, "key", "value");
 	if (l.scenario->twist == CHILD)
@@ -238,7 +239,7 @@ call_it(void)
 static void
 step_until(const void *const *seen)
 {
-	uint64_t until = uv_hrtime() + UINT64_C(6000000000);
+	uint64_t until = uv_hrtime() + UINT64_C(15000000000);
 
 	while (uv_hrtime() < until && l.done == 0 && (seen == NULL || *seen == NULL))
 		farcall_loop_step(l.loop, 10);
@@ -309,12 +310,13 @@ config_of(const scenario *s)
 }
 
 static void
-live(const scenario *s)
+live(const scenario *s, bool clean)
 {
 	farcall_call *parent = NULL;
 
 	memset(&l.loop, 0, sizeof l - offsetof(life, loop));
 	l.scenario = s;
+	l.timeout_ms = clean && s->expected != FARCALL_DEADLINE_EXCEEDED ? 10000 : s->timeout_ms;
 	l.bytes = (uint8_t *)calloc(1, s->size);
 	snprintf(l.dir, sizeof l.dir, "/tmp/farcall-oom-%d", (int)getpid());
 	assert_int_equal(mkdtemp(strcat(l.dir, "-XXXXXX")) != NULL, 1);
@@ -379,19 +381,19 @@ fail_each(const scenario *s, bool sticky)
 {
 	size_t n;
 
-	live(s);
+	live(s, true);
 	if (l.code != s->expected)
 		fail_msg("%s: %s", s->name, farcall_code_name(l.code));
 	for (n = 1;; n++) {
 		test_allocator_fail_at(n, sticky);
-		live(s);
+		live(s, false);
 		if (!test_allocator_failed())
 			break;
 		if (l.done != 0 && l.code != s->expected && !is_honest())
 			fail_msg("%s, allocation %zu: %s", s->name, n, l.error);
 	}
 	test_allocator_fail_at(0, false);
-	live(s);
+	live(s, true);
 	if (l.code != s->expected)
 		fail_msg("%s, with all its memory: %s", s->name, farcall_code_name(l.code));
 	assert_true(n > 20);

@@ -28,7 +28,8 @@ choose_policy(sim *w, unsigned *attempts)
 		return NULL;
 	*attempts = 3;
 	snprintf(config, sizeof config,
-	    "{\"methodConfig\": [{\"name\": [{\"service\": \"pair.Test\"}], %s}]%s}",
+	    "{\"methodConfig\": [{\"name\": [{\"service\": \"pair.Test\"}, {\"service\": "
+	    "\"stream.Test\"}], %s}]%s}",
 	    policies[sim_below(w, w->limited ? 1 : FC_COUNT(policies))],
 	    sim_odds(w, 2) ? ", \"retryThrottling\": {\"maxTokens\": 6, \"tokenRatio\": 0.5}" : "");
 	return config;
@@ -94,20 +95,12 @@ was_executed(const sim_call *c)
 }
 
 static void
-check_success(const sim_call *c, farcall_call *call, const Pair__Message *reply)
+check_metadata(const sim_call *c, farcall_call *call)
 {
 	const farcall_metadata *head = farcall_call_metadata(call);
 	char text[32];
 	size_t size = 0;
 
-	if (!was_executed(c) || !plan_succeeds(c))
-		wrong(c, c->executed == 0 ? "but was not executed" : "but its handler failed");
-	snprintf(text, sizeof text, "reply %u", c->id);
-	if (reply == NULL || reply->number != c->id || strcmp(reply->text, text) != 0 ||
-	    reply->data.len != c->reply_size ||
-	    (c->reply_size != 0 &&
-	        memcmp(reply->data.data, sim_payload(c, true), c->reply_size) != 0))
-		wrong(c, "and a reply that is not its handler's");
 	if (!c->metadata)
 		return;
 	snprintf(text, sizeof text, "request %u", c->id);
@@ -117,6 +110,22 @@ check_success(const sim_call *c, farcall_call *call, const Pair__Message *reply)
 	if (farcall_metadata_get_bin(farcall_call_trailers(call), "sim-bin", &size) == NULL ||
 	    size != c->id % 70)
 		wrong(c, "and trailers that are not its handler's");
+}
+
+static void
+check_success(const sim_call *c, farcall_call *call, const Pair__Message *reply)
+{
+	char text[32];
+
+	if (!was_executed(c) || !plan_succeeds(c))
+		wrong(c, c->executed == 0 ? "but was not executed" : "but its handler failed");
+	snprintf(text, sizeof text, "reply %u", c->id);
+	if (reply == NULL || reply->number != c->id || strcmp(reply->text, text) != 0 ||
+	    reply->data.len != c->reply_size ||
+	    (c->reply_size != 0 &&
+	        memcmp(reply->data.data, sim_payload(c, true), c->reply_size) != 0))
+		wrong(c, "and a reply that is not its handler's");
+	check_metadata(c, call);
 }
 
 static bool
@@ -225,12 +234,24 @@ finish(sim_call *c, farcall_call *call, farcall_code code, const Pair__Message *
 		wrong(c, "but the call says otherwise");
 	if (c->starting && !c->synchronous && !w->oom && !w->clients[c->client].lost)
 		wrong(c, "before it has started");
-	if (w->clock.now > latest(c))
+	if (c->stream == NULL && w->clock.now > latest(c))
 		wrong(c, "later than its deadline");
-	if (code == FARCALL_OK)
+	if (code == FARCALL_OK && c->stream == NULL)
 		check_success(c, call, reply);
-	else if (!is_planned(c, call))
+	else if (code == FARCALL_OK && (!was_executed(c) || !plan_succeeds(c)))
+		wrong(c, "but was not executed, or its handler failed");
+	else if (code != FARCALL_OK && !is_planned(c, call))
 		check_failure(c);
+	else if (c->stream != NULL && (code == FARCALL_OK || !w->oom))
+		sim_stream_check_outcome(c);
+	if (code == FARCALL_OK && c->stream != NULL)
+		check_metadata(c, call);
+}
+
+void
+sim_call_ended(sim_call *c, farcall_call *call, farcall_code code)
+{
+	finish(c, call, code, NULL);
 }
 
 static void
@@ -276,8 +297,8 @@ choose_plan(sim *w, sim_call *c)
 	c->reply_size = choose_size(w);
 }
 
-static void
-set_up(sim *w, sim_call *c)
+void
+sim_call_set_up(sim *w, sim_call *c)
 {
 	static const uint32_t timeouts[] = {2, 20, 300, 3000, 10000};
 	char text[32];
@@ -338,9 +359,8 @@ invoke(sim *w, sim_call *c)
 	c->starting = false;
 }
 
-/* A call without its slot's choices; NULL: there are no more of them. */
-static sim_call *
-new_call(sim *w, unsigned client)
+sim_call *
+sim_call_new(sim *w, unsigned client)
 {
 	sim_client *of = &w->clients[client];
 	sim_call *c;
@@ -372,13 +392,16 @@ new_call(sim *w, unsigned client)
 sim_call *
 sim_call_start(sim *w, unsigned client, bool wait_for_ready, bool plain)
 {
-	sim_call *c = new_call(w, client);
+	sim_call *c;
 
+	if (w->streaming && !plain && w->n_streams < SIM_STREAMS - SIM_CLIENTS && sim_odds(w, 3))
+		return sim_stream_start(w, client, false);
+	c = sim_call_new(w, client);
 	if (c == NULL)
 		return NULL;
 	if (!plain) {
 		choose_plan(w, c);
-		set_up(w, c);
+		sim_call_set_up(w, c);
 		if (sim_odds(w, 50))
 			sim_call_cancel(w, c);
 	} else {
@@ -397,13 +420,13 @@ sim_child_start(sim *w, sim_call *parent)
 
 	if (w->ending || parent->deadline != FC_NEVER)
 		return;
-	c = new_call(w, sim_below(w, w->n_clients));
+	c = sim_call_new(w, sim_below(w, w->n_clients));
 	if (c == NULL)
 		return;
 	w->totals->children++;
 	c->child = true;
 	choose_plan(w, c);
-	set_up(w, c);
+	sim_call_set_up(w, c);
 	farcall_call_set_parent(c->call, parent->served);
 	invoke(w, c);
 }
@@ -425,6 +448,8 @@ sim_call_free(sim *w, sim_call *c)
 	sim_note(w, "free", c->id, c->done);
 	c->ended_by_us = true;
 	c->call = NULL;
+	if (c->stream != NULL)
+		sim_stream_freed(c, call);
 	farcall_call_free(call);
 }
 
@@ -441,6 +466,8 @@ sim_calls_check(sim *w)
 			w->first_open += i == w->first_open;
 			continue;
 		}
+		if (c->stream != NULL && !sim_stream_waits(c))
+			continue; /* its next step will say */
 		if (c->ended_by_us)
 			sim_broken(w, "call %u was given up and has not ended", c->id);
 		if (w->clock.now > latest(c))

@@ -23,21 +23,17 @@ told_cancelled(farcall_call *call, void *data)
 		sim_broken(c->world, "call %u: told that it is cancelled, but it is not", c->id);
 }
 
-static void
-check_request(sim_call *c, farcall_call *call, const Pair__Message *request)
+void
+sim_check_request_metadata(sim_call *c, farcall_call *call)
 {
 	const farcall_metadata *metadata = farcall_call_metadata(call);
 	char text[32];
 	const void *bin;
 	size_t size = 0;
 
-	snprintf(text, sizeof text, "request %u", c->id);
-	if (strcmp(request->text, text) != 0 || request->data.len != c->request_size ||
-	    (c->request_size != 0 &&
-	        memcmp(request->data.data, sim_payload(c, false), c->request_size) != 0))
-		sim_broken(c->world, "the request of call %u is not what was sent", c->id);
 	if (!c->metadata)
 		return;
+	snprintf(text, sizeof text, "request %u", c->id);
 	bin = farcall_metadata_get_bin(metadata, "sim-bin", &size);
 	if (strcmp(farcall_metadata_get(metadata, "sim-text"), text) != 0 || bin == NULL ||
 	    size != c->id % 50 || memcmp(bin, sim_payload(c, false), size) != 0)
@@ -45,7 +41,20 @@ check_request(sim_call *c, farcall_call *call, const Pair__Message *request)
 }
 
 static void
-answer_metadata(sim_call *c, farcall_call *call)
+check_request(sim_call *c, farcall_call *call, const Pair__Message *request)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "request %u", c->id);
+	if (strcmp(request->text, text) != 0 || request->data.len != c->request_size ||
+	    (c->request_size != 0 &&
+	        memcmp(request->data.data, sim_payload(c, false), c->request_size) != 0))
+		sim_broken(c->world, "the request of call %u is not what was sent", c->id);
+	sim_check_request_metadata(c, call);
+}
+
+void
+sim_answer_metadata(sim_call *c, farcall_call *call)
 {
 	char text[32];
 
@@ -152,7 +161,7 @@ serve(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 	check_request(c, call, request);
 	if (!c->pending && !c->held)
 		c->served = call;
-	answer_metadata(c, call);
+	sim_answer_metadata(c, call);
 	sim_act_inside(w);
 	if (sim_odds(w, 25) && c->served == call)
 		sim_child_start(w, c);

@@ -52,6 +52,8 @@ sim_server_start(sim *w, unsigned i)
 	farcall_server_set_loop(server, w->loops[s->loop]);
 	service = pair_test__register(server, &sim_handlers, w);
 	limit(w, server, service);
+	if (w->streaming)
+		stream_test__register(server, &sim_stream_handlers, sim_house_open(w, server));
 	give_lives(w, server);
 	farcall_server_bind(server, name);
 	sim_note(w, "server start", i, (uint64_t)farcall_server_start(server));
@@ -64,6 +66,7 @@ sim_server_start(sim *w, unsigned i)
 	}
 	if (!w->oom)
 		sim_broken(w, "server %u does not start: %s", i, farcall_server_error(server));
+	sim_house_closed(w, server);
 	farcall_server_free(server);
 	s->restart_at = w->clock.now + FC_NS_PER_S;
 }
@@ -81,6 +84,7 @@ free_server(sim *w, farcall_server *server)
 	farcall_server_free(server);
 	w->in_turn = inside;
 	w->totals->frees++;
+	sim_house_closed(w, server);
 	if (w->clock.now == before)
 		return;
 	w->jump_end = w->clock.now;

@@ -142,6 +142,8 @@ next_moment(const sim *w)
 {
 	uint64_t next = FC_MIN(sim_handlers_next(w), sim_servers_next(w));
 
+	next = FC_MIN(next, sim_streams_next(w));
+
 	for (unsigned i = 0; i < w->n_loops; i++)
 		next = FC_MIN(next, fc_heap_next(&w->loops[i]->timers));
 	return next;
@@ -171,6 +173,7 @@ sim_advance(sim *w, uint64_t until)
 		w->clock.now = FC_MAX(w->clock.now, next);
 		sim_servers_look(w);
 		sim_handlers_look(w);
+		sim_streams_look(w);
 	}
 }
 
@@ -185,6 +188,7 @@ choose_kind(sim *w)
 	w->calm = kind < 2;
 	w->oom = kind == 2 || kind == 3;
 	w->limited = !w->calm && sim_odds(w, 4);
+	w->streaming = sim_odds(w, 5);
 	w->net.slowest = slowest[sim_below(w, w->calm ? 3 : 4)];
 	if (!w->calm && !sim_odds(w, 5)) {
 		w->net.fault_odds = 2 + sim_below(w, 10);
@@ -258,7 +262,7 @@ heal(sim *w)
 		if (w->servers[i].restart_at != FC_NEVER)
 			w->servers[i].restart_at = w->clock.now;
 	}
-	while (sim_calls_open(w) != 0 || sim_handlers_next(w) != FC_NEVER) {
+	while (sim_calls_open(w) != 0 || sim_handlers_next(w) != FC_NEVER || !sim_streams_over(w)) {
 		if (w->clock.now >= until)
 			sim_broken(w, "%u calls are open %llu s after all faults were healed",
 			    sim_calls_open(w), (unsigned long long)(HEALED_NS / FC_NS_PER_S));
@@ -268,10 +272,11 @@ heal(sim *w)
 }
 
 static void
-must_succeed(sim *w, unsigned client, bool wait_for_ready)
+must_succeed(sim *w, unsigned client, bool wait_for_ready, bool stream)
 {
 	uint64_t until = w->clock.now + HEALED_NS;
-	sim_call *c = sim_call_start(w, client, wait_for_ready, true);
+	sim_call *c = stream ? sim_stream_start(w, client, true)
+	                     : sim_call_start(w, client, wait_for_ready, true);
 
 	if (c == NULL)
 		return;
@@ -288,8 +293,10 @@ static void
 must_work(sim *w)
 {
 	for (unsigned i = 0; i < w->n_clients; i++) {
-		must_succeed(w, i, true);
-		must_succeed(w, i, false);
+		must_succeed(w, i, true, false);
+		must_succeed(w, i, false, false);
+		if (w->streaming)
+			must_succeed(w, i, true, true);
 	}
 }
 
@@ -301,7 +308,8 @@ is_over(const sim *w)
 	for (unsigned i = 0; i < w->n_loops; i++)
 		if (fc_loop_has_work(w->loops[i]))
 			return false;
-	return w->net.n_links == 0 && sim_handlers_next(w) == FC_NEVER && sim_calls_open(w) == 0;
+	return w->net.n_links == 0 && sim_handlers_next(w) == FC_NEVER && sim_calls_open(w) == 0 &&
+	    sim_streams_over(w);
 }
 
 static void

@@ -8,6 +8,7 @@
 #define FC_SIM_SIM_H
 
 #include "tests/sim/link.h"
+#include "tests/sim/streams.h"
 
 #include <farcall/farcall.h>
 
@@ -24,8 +25,6 @@
 #define SIM_PAYLOAD (300u * 1024u)
 #define SIM_TICK FC_NS_PER_MS
 
-typedef struct sim sim;
-
 /* What a handler does with its call. */
 typedef enum sim_plan {
 	SIM_AT_ONCE,       /* returns OK */
@@ -41,9 +40,10 @@ typedef enum sim_plan {
 	SIM_PLANS
 } sim_plan;
 
-typedef struct sim_call {
+struct sim_call {
 	sim *world;
-	unsigned id; /* from 1; slot id - 1 */
+	sim_stream *stream; /* NULL: a unary call */
+	unsigned id;        /* from 1; slot id - 1 */
 	unsigned client, server;
 	farcall_call *call; /* NULL: freed */
 	uint64_t started, deadline;
@@ -69,7 +69,7 @@ typedef struct sim_call {
 	bool pending;
 	bool held; /* once more, after its completion */
 	uint64_t due;
-} sim_call;
+};
 
 typedef struct sim_server {
 	farcall_server *server; /* NULL: down */
@@ -92,6 +92,7 @@ typedef struct sim_totals {
 	uint64_t children, codes[17];
 	uint64_t faults[SIM_FAULTS];
 	uint64_t links, restarts, frees, closes, cancels, oom, jumps, blocking, again;
+	uint64_t streams, messages, held, left[4];
 	uint64_t peak;
 } sim_totals;
 
@@ -112,6 +113,10 @@ struct sim {
 	sim_client clients[SIM_CLIENTS];
 	sim_call calls[SIM_CALLS];
 	unsigned n_calls;
+	sim_stream streams[SIM_STREAMS];
+	unsigned n_streams;
+	sim_house houses[SIM_HOUSES];
+	unsigned n_houses;
 	unsigned first_open; /* those before it have ended */
 	unsigned n_waiting;  /* handlers to be completed, or held */
 
@@ -119,6 +124,7 @@ struct sim {
 	bool calm;      /* nothing is lost: every call without a deadline must succeed */
 	bool oom;       /* allocations fail */
 	bool limited;   /* calls may be refused for their number or size */
+	bool streaming; /* some of its calls are streams */
 	bool ending;    /* no new acts */
 	bool misuse;    /* a line in the log about misuse is expected */
 	unsigned depth; /* of callbacks */
@@ -154,11 +160,17 @@ void sim_free_inside(sim *w); /* in a callback on a loop */
 extern const struct pair_test sim_handlers;
 void sim_handlers_look(sim *w); /* completes what is due */
 uint64_t sim_handlers_next(const sim *w);
+void sim_check_request_metadata(sim_call *c, farcall_call *call);
+void sim_answer_metadata(sim_call *c, farcall_call *call);
 
 /* ---- calls.c ---- */
 
 /* NULL: there are no more of them. `plain`: small, without a deadline, answered at once. */
 sim_call *sim_call_start(sim *w, unsigned client, bool wait_for_ready, bool plain);
+/* Its slot, and nothing chosen; NULL: there are no more. Then what all kinds of call have. */
+sim_call *sim_call_new(sim *w, unsigned client);
+void sim_call_set_up(sim *w, sim_call *c);
+void sim_call_ended(sim_call *c, farcall_call *call, farcall_code code); /* a stream's */
 void sim_child_start(sim *w, sim_call *parent);
 void sim_call_cancel(sim *w, sim_call *c);
 void sim_call_free(sim *w, sim_call *c);

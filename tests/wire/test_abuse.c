@@ -276,15 +276,16 @@ static const struct flood {
 	void (*frame)(wire *w);
 	unsigned burst, a_second, a_work;
 	const char *text;
+	bool puts_by; /* what work gave before it was needed: that of the call's HEADERS */
 } floods[] = {
-    {empty_data, 100, 10, 1, "too many empty DATA frames"},
-    {padding_only, 100, 10, 1, "too many empty DATA frames"},
-    {ping, 100, 2, 8, "too_many_pings"},
-    {settings, 100, 1, 1, "too many SETTINGS frames"},
-    {priority, 1000, 100, 16, "too many PRIORITY frames"},
-    {window, 1000, 100, 16, "too many WINDOW_UPDATE frames"},
-    {unknown, 1000, 10, 1, "too many frames without a meaning"},
-    {stray_ack, 1000, 10, 1, "too many frames without a meaning"},
+    {empty_data, 100, 10, 1, "too many empty DATA frames", false},
+    {padding_only, 100, 10, 1, "too many empty DATA frames", false},
+    {ping, 100, 2, 8, "too_many_pings", false},
+    {settings, 100, 1, 1, "too many SETTINGS frames", false},
+    {priority, 1000, 100, 16, "too many PRIORITY frames", false},
+    {window, 1000, 100, 16, "too many WINDOW_UPDATE frames", true},
+    {unknown, 1000, 10, 1, "too many frames without a meaning", false},
+    {stray_ack, 1000, 10, 1, "too many frames without a meaning", false},
 };
 static const struct flood *flood;
 
@@ -294,7 +295,7 @@ flood_(wire *w)
 	w->quiet = true;
 	wire_greeting(w);
 	wire_call(w, 1, false);
-	for (unsigned i = 0; i < flood->burst; i++)
+	for (unsigned i = 0; i < flood->burst + (flood->puts_by ? flood->a_work : 0); i++)
 		flood->frame(w);
 	assert_false(wire_is_dead(w));
 	w->now += FC_NS_PER_S;
@@ -318,6 +319,29 @@ floods_end_the_connection(void **state)
 		flood = &floods[i];
 		wire_run(flood_, false);
 	}
+}
+
+/* The windows of much that was sent may all come late: 16 for each frame, 65,536 at most. */
+static void
+late_windows_(wire *w)
+{
+	w->quiet = true;
+	wire_greeting(w);
+	wire_call(w, 1, false);
+	for (int i = 0; i < 65536 / 16 + 100; i++)
+		wire_message(w, 1, false, "x");
+	for (int i = 0; i < 65536 + 1000; i++)
+		wire_window(w, 1, 1);
+	assert_false(wire_is_dead(w));
+	wire_window(w, 1, 1);
+	calm_down(w, "too many WINDOW_UPDATE frames");
+}
+
+static void
+late_windows(void **state)
+{
+	(void)state;
+	wire_run(late_windows_, false);
 }
 
 static void
@@ -545,6 +569,7 @@ main(void)
 	    clean_test(made_you_reset),
 	    clean_test(refused_streams),
 	    clean_test(floods_end_the_connection),
+	    clean_test(late_windows),
 	    clean_test(frames_on_closed_streams),
 	    clean_test(dropped_data_earns_nothing),
 	    clean_test(a_busy_peer_is_left_alone),

@@ -4,42 +4,48 @@
  * ends have ended gives one back: a client that mostly awaits its answers may cancel for ever. For
  * each kind of frame that carries no call on, a bucket that is refilled by time and by work: DATA
  * and HEADERS, either way. So a busy connection may ping, probe and update windows as it likes, and
- * an idle one may not.
+ * an idle one may not. What work gives is put by for WINDOW_UPDATE: whoever is sent much, and takes
+ * it late, says so in a burst.
  */
 #include "runtime/protocol/h2/connection.h"
 
 static const struct allowance {
-	uint32_t burst, a_second, a_work;
+	int32_t burst;
+	uint32_t a_second, a_work;
 	const char *what; /* also the debug data of GOAWAY */
+	int32_t put_by;   /* of what work gives, at most */
 } allowances[FC_IDLE_KINDS] = {
-    [FC_IDLE_DATA] = {100, 10, 1, "too many empty DATA frames"},
-    [FC_IDLE_PING] = {100, 2, 8, FC_H2_TOO_MANY_PINGS},
-    [FC_IDLE_SETTINGS] = {100, 1, 1, "too many SETTINGS frames"},
-    [FC_IDLE_PRIORITY] = {1000, 100, 16, "too many PRIORITY frames"},
-    [FC_IDLE_WINDOW] = {1000, 100, 16, "too many WINDOW_UPDATE frames"},
-    [FC_IDLE_UNKNOWN] = {1000, 10, 1, "too many frames without a meaning"},
-    [FC_IDLE_CLOSED] = {10000, 1000, 4, "too many frames on streams that are closed"},
-    [FC_IDLE_INTERIM] = {100, 10, 0, "too many interim responses"},
+    [FC_IDLE_DATA] = {100, 10, 1, "too many empty DATA frames", 0},
+    [FC_IDLE_PING] = {100, 2, 8, FC_H2_TOO_MANY_PINGS, 0},
+    [FC_IDLE_SETTINGS] = {100, 1, 1, "too many SETTINGS frames", 0},
+    [FC_IDLE_PRIORITY] = {1000, 100, 16, "too many PRIORITY frames", 0},
+    [FC_IDLE_WINDOW] = {1000, 100, 16, "too many WINDOW_UPDATE frames", 65536},
+    [FC_IDLE_UNKNOWN] = {1000, 10, 1, "too many frames without a meaning", 0},
+    [FC_IDLE_CLOSED] = {10000, 1000, 4, "too many frames on streams that are closed", 0},
+    [FC_IDLE_INTERIM] = {100, 10, 0, "too many interim responses", 0},
 };
 
 static const struct allowance resets = {
-    FC_H2_RESETS_BURST, FC_H2_RESETS_RATE, 0, "too many streams were reset"};
+    FC_H2_RESETS_BURST, FC_H2_RESETS_RATE, 0, "too many streams were reset", 0};
 
 /* Takes one from the bucket; false: it is empty. */
 static bool
 spend(fc_h2 *c, fc_h2_bucket *bucket, const struct allowance *allowance)
 {
-	uint64_t back = (uint64_t)(c->work - bucket->work) * allowance->a_work;
+	uint64_t worked = (uint64_t)(c->work - bucket->work) * allowance->a_work;
 	uint64_t passed = c->now - bucket->at;
+	int64_t spent = bucket->spent - (int64_t)worked;
 
 	bucket->work = c->work;
+	spent = FC_MAX(spent, -(int64_t)allowance->put_by);
 	if (passed >= FC_NS_PER_S / allowance->a_second) {
 		uint64_t tokens = passed / (FC_NS_PER_S / allowance->a_second);
 
-		back += tokens;
+		if (spent > 0)
+			spent -= (int64_t)FC_MIN(tokens, (uint64_t)spent);
 		bucket->at += tokens * (FC_NS_PER_S / allowance->a_second);
 	}
-	bucket->spent -= (uint32_t)FC_MIN(back, bucket->spent);
+	bucket->spent = (int32_t)spent;
 	return bucket->spent++ < allowance->burst;
 }
 
@@ -64,6 +70,6 @@ fc_h2_count_reset(fc_h2 *c)
 void
 fc_h2_forgive_reset(fc_h2 *c)
 {
-	if (c->resets.spent != 0)
+	if (c->resets.spent > 0)
 		c->resets.spent--;
 }

@@ -142,7 +142,7 @@ typedef enum fc_h2_idle {
 } fc_h2_idle;
 
 typedef struct fc_h2_bucket {
-	uint32_t spent;
+	int32_t spent; /* below zero: put by */
 	uint32_t work; /* of the connection, when `spent` was last reckoned */
 	uint64_t at;
 } fc_h2_bucket;

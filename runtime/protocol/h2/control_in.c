@@ -118,8 +118,7 @@ write_farewell(fc_h2 *c, uint32_t code, const uint8_t *text, size_t size)
 		shown[i] = (char)(text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?');
 	shown[n] = 0;
 	fc_error_clear(&c->farewell);
-	fc_fail(&c->farewell,
-	    lacks ? FARCALL_RESOURCE_EXHAUSTED : FARCALL_UNAVAILABLE,
+	fc_fail(&c->farewell, lacks ? FARCALL_RESOURCE_EXHAUSTED : FARCALL_UNAVAILABLE,
 	    code == FC_H2_NO_ERROR                ? FARCALL_CAUSE_SHUTDOWN
 	        : code == FC_H2_ENHANCE_YOUR_CALM ? FARCALL_CAUSE_LIMIT
 	                                          : FARCALL_CAUSE_PROTOCOL,

@@ -124,35 +124,6 @@ waits_for_its_own_loop(void **state)
 	}
 }
 
-static void
-act_may_i_wait(item *i)
-{
-	i->us = fc_crew_block_begin() ? 2 : 1;
-	act_open_gate(i);
-}
-
-/* One thread less than would be needed: whoever has the loop then is told to keep it. */
-static void
-the_last_thread_may_not_wait(void **state)
-{
-	item items[2];
-	rig r;
-
-	(void)state;
-	for (unsigned threads = 2; threads <= 3; threads++) {
-		const fc_crew_config config = {.threads = threads, .patience = PATIENT};
-
-		rig_start(&r, &config);
-		while (!atomic_load(&r.crew->watched))
-			uv_sleep(1);
-		item_init(&items[0], &r, 0, act_give_and_wait, 0);
-		item_init(&items[1], &r, 3, act_may_i_wait, 0);
-		rig_do(&r, items, 2);
-		rig_stop(&r);
-		assert_int_equal(items[1].us, threads - 1);
-	}
-}
-
 /* Forgets what was learned, so that the next item runs with the owner again. */
 typedef struct forget {
 	fc_task task;
@@ -561,7 +532,6 @@ main(void)
 	    clean_test(the_monitor_takes_the_loop),
 	    clean_test(block_begin_gives_the_loop_away),
 	    clean_test(waits_for_its_own_loop),
-	    clean_test(the_last_thread_may_not_wait),
 	    clean_test(a_loop_that_nobody_took_comes_back),
 	    clean_test(somebody_always_watches),
 	    clean_test(a_sleeping_monitor_is_woken),
