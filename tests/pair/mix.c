@@ -228,6 +228,15 @@ mix_take_shared(mix *m, unsigned n)
 /* ---- all of it ---- */
 
 static void
+stepper_main(void *data)
+{
+	mix *m = (mix *)data;
+
+	while (!atomic_load(&m->left))
+		farcall_loop_step(m->lent, 1);
+}
+
+static void
 resumer_main(void *data)
 {
 	mix *m = (mix *)data;
@@ -251,7 +260,10 @@ open_server(mix *m, bool grows_old)
 	m->server = farcall_server_new();
 	stream_test__register(m->server, &ops, m);
 	farcall_server_set_catch_all_stream(m->server, mirror, NULL);
-	farcall_server_set_loops(m->server, m->seed % 3 + 1);
+	if (m->lent != NULL)
+		farcall_server_set_loop(m->server, m->lent);
+	else
+		farcall_server_set_loops(m->server, m->seed % 3 + 1);
 	if (m->seed % 2 == 1)
 		farcall_server_set_compression(m->server, FARCALL_GZIP);
 	if (grows_old)
@@ -289,10 +301,13 @@ mix_open(mix *m, unsigned seed, const char *config, bool grows_old)
 	}
 	uv_mutex_init(&pending.lock);
 	m->loop = farcall_loop_new();
+	m->lent = seed % 5 == 4 ? farcall_loop_new() : NULL;
 	open_server(m, grows_old);
 	address = farcall_endpoint_address(
 	    farcall_server_bind(m->server, seed % 2 == 0 ? "mem:mix" : "127.0.0.1:0"), 0);
 	assert_int_equal(farcall_server_start(m->server), FARCALL_OK);
+	if (m->lent != NULL)
+		uv_thread_create(&m->stepper, stepper_main, m);
 	for (int i = 0; i < MIX_CHANNELS; i++)
 		open_channel(m, i, address, config);
 	uv_thread_create(&m->resumer, resumer_main, m);
@@ -303,7 +318,11 @@ mix_close(mix *m)
 {
 	for (int i = 0; i < MIX_CHANNELS; i++)
 		farcall_channel_close(m->channels[i]);
+	atomic_store(&m->left, true);
+	if (m->lent != NULL)
+		uv_thread_join(&m->stepper);
 	farcall_server_free(m->server);
+	farcall_loop_free(m->lent);
 	for (int i = 0; i < 10; i++)
 		farcall_loop_step(m->loop, 0);
 	farcall_loop_free(m->loop);

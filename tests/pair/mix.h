@@ -25,15 +25,17 @@ typedef struct mix {
 	farcall_server *server;
 	farcall_channel *channels[MIX_CHANNELS]; /* the odd ones have a service config */
 	farcall_loop *loop;                      /* of the last channel */
+	farcall_loop *lent;                      /* the server's, in some rounds, else NULL */
 	mix_hook hooks[MIX_HOOKS];               /* the server's two, the channels' two */
 	farcall_call *_Atomic shared[MIX_SLOTS]; /* held, to be cancelled */
 	atomic_uint dice;
 	atomic_bool calm;     /* no new calls */
 	atomic_bool stopping; /* the server */
+	atomic_bool left;     /* by the one who steps the server */
 	atomic_bool over;     /* nothing pends any more */
 	atomic_int begun, ended, in_flight, seeds, wrong, pended;
 	atomic_int codes[17];
-	uv_thread_t resumer;
+	uv_thread_t resumer, stepper;
 } mix;
 
 /* Opens all; the server listens, the resumer runs. */
