@@ -301,7 +301,7 @@ plan(sim *w, sim_served *v)
 	sim_stream *s = v->of->stream;
 	unsigned n_in = s->client.to_send;
 
-	sim_half_plan(w, &v->half, n_in);
+	sim_half_plan(w, &v->half, n_in, s->large[false]);
 	v->end_due = FC_NEVER;
 	v->end_after = sim_odds(w, 4) ? sim_below(w, 1 + n_in + v->half.to_send) : UINT32_MAX;
 	if (v->of->plan == SIM_FAIL && sim_odds(w, 2))

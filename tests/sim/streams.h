@@ -68,6 +68,7 @@ typedef struct sim_served {
 typedef struct sim_stream {
 	sim_shape shape;
 	uint32_t most[2]; /* bytes of a request's data, of a reply's, below that */
+	bool large[2];    /* its requests, its replies: more than the windows hold */
 	bool plain;       /* it is never compressed */
 	bool compressed, half_closes;
 	sim_leave leave;
@@ -90,7 +91,7 @@ void sim_streams_look(sim *w);              /* steps that are due */
 uint64_t sim_streams_next(const sim *w);
 bool sim_streams_over(const sim *w);
 
-void sim_half_plan(sim *w, sim_half *h, unsigned n_in);
+void sim_half_plan(sim *w, sim_half *h, unsigned n_in, bool large);
 void sim_stream_message(
     const sim_call *c, bool reply, unsigned i, unsigned attempt, Stream__Message *message);
 void sim_stream_check_message(
