@@ -101,7 +101,7 @@ choose_load(sim *w, sim_stream *s, bool reply)
 {
 	static const uint32_t counts[] = {1, 4, 4, 12, 12, 60, 400};
 	static const uint32_t sizes[] = {1, 60, 60, 1000, 1000, 20000, SIM_PAYLOAD};
-	uint32_t total = sim_odds(w, 24) ? 5u << 19 : 60000;
+	uint32_t total = sim_odds(w, 12) ? 7u << 19 : 60000;
 	unsigned n = sim_below(w, counts[sim_below(w, FC_COUNT(counts))]);
 
 	s->most[reply] = sizes[sim_below(w, FC_COUNT(sizes))];
