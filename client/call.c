@@ -134,6 +134,9 @@ fc_call_end_late(fc_client_call *call)
 	if (FARCALL_UNLIKELY(fc_call_hooks_held(call)))
 		snprintf(text, sizeof text, "after %" PRIu64 " ms, waiting for an interceptor",
 		    call->waited_ms);
+	else if (call->committed && call->call.flow != NULL)
+		snprintf(text, sizeof text, "after %" PRIu64 " ms, waiting for %s to end the call",
+		    call->waited_ms, channel->address.text);
 	else if (call->plan == NULL || !fc_plan_describe_wait(call, text, sizeof text))
 		fc_channel_describe_wait(
 		    channel, is_in_flight(call), call->waited_ms, text, sizeof text);

@@ -121,16 +121,34 @@ resumed(farcall_call *call)
 	post((fc_server_call *)call, run_after_begin);
 }
 
+/* One that pends outlives its stream until it is resumed. So the limit on streams does not bound
+ * these: a client could leave one behind, with a short deadline, and begin another. */
+static void
+begin(fc_server_call *call)
+{
+	fc_server_loop *at = call->conn->home;
+
+	if (atomic_load(&at->n_pended) >= at->server->max_calls) {
+		fc_reply_failure(call, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_LIMIT,
+		    "too many calls wait for interceptors");
+		return;
+	}
+	call->call.intercept->resumed = resumed;
+	if (fc_intercept_begin(&call->call) || !fc_intercept_waits(&call->call)) {
+		after_begin(call);
+	} else {
+		call->pended = true;
+		atomic_fetch_add(&at->n_pended, 1);
+	}
+}
+
 static void
 run_begin(fc_task *task)
 {
 	fc_server_call *call = call_of(task);
 
-	if (call->stream != NULL) {
-		call->call.intercept->resumed = resumed;
-		if (fc_intercept_begin(&call->call) || !fc_intercept_waits(&call->call))
-			after_begin(call);
-	}
+	if (call->stream != NULL)
+		begin(call);
 	fc_call_drop(&call->call);
 }
 

@@ -139,8 +139,9 @@ typedef struct fc_server_loop {
 	size_t n_free_calls;
 
 	/* any thread */
-	atomic_size_t n_conns; /* the first loop adds, this one takes away */
-	atomic_bool told;      /* `stop` is in the mail */
+	atomic_size_t n_conns;  /* the first loop adds, this one takes away */
+	atomic_size_t n_pended; /* calls whose begin has pended, and that live */
+	atomic_bool told;       /* `stop` is in the mail */
 	fc_task stop;
 	fc_task gone; /* in the first loop's mail: this one has stopped */
 
@@ -249,6 +250,7 @@ typedef struct fc_server_call {
 	fc_shared_metadata *shared; /* the request's metadata lie in it; NULL: in the call */
 	bool half_closed; /* its handler may run: the request is whole, or many messages may come */
 	bool counted;     /* likewise: among the calls of server and service */
+	bool pended;      /* its begin has: among those of its loop (hooks.c) */
 	struct fc_server_stream *streaming; /* stream.c; only of a call that has a flow */
 
 	/* the handler, then the loop's owner */

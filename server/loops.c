@@ -40,6 +40,7 @@ init(fc_server_loop *at, farcall_server *server, unsigned index)
 	fc_timer_init(&at->grace, fc_server_on_grace);
 	fc_spin_init(&at->calls_lock);
 	atomic_init(&at->n_conns, 0);
+	atomic_init(&at->n_pended, 0);
 	atomic_init(&at->told, false);
 }
 

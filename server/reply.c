@@ -102,7 +102,7 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->work.kind = route->kind;
 	call->request = call->reply = NULL;
 	call->shared = NULL;
-	call->half_closed = call->counted = false;
+	call->half_closed = call->counted = call->pended = false;
 	call->code = FARCALL_OK;
 	call->skipped = call->postponed = false;
 	call->unsent = 0;
@@ -118,6 +118,8 @@ destroy(farcall_call *base)
 	fc_server_call *call = (fc_server_call *)base;
 	fc_server_conn *conn = call->conn;
 
+	if (FARCALL_UNLIKELY(call->pended))
+		atomic_fetch_sub(&conn->home->n_pended, 1);
 	if (call->packed != NULL)
 		fc_pool_put(conn->home->config.pool, call->packed);
 	if (FARCALL_UNLIKELY(base->flow != NULL))

@@ -41,11 +41,13 @@ farcall_call_set_compression(farcall_call *call, farcall_coding coding)
 void
 farcall_call_set_message_compression(farcall_call *call, bool compress)
 {
-	if (call == NULL || (!call->ops->server && call->code != FARCALL_OK))
+	if (call == NULL)
 		return;
-	if (!call->ops->server && call->started && call->flow == NULL)
+	if (call->ops->server || call->flow != NULL)
+		call->plain = !compress; /* of a stream under way the outcome is not ours to read */
+	else if (call->code == FARCALL_OK && call->started)
 		fc_call_misuse(call, "set message compression: the message has been sent already");
-	else
+	else if (call->code == FARCALL_OK)
 		call->plain = !compress;
 }
 

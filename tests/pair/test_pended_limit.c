@@ -1,0 +1,80 @@
+/*
+ * Calls whose begin pends live on when their deadline has ended them for their client: so many of
+ * them there may be, and no more, until some are resumed.
+ */
+#include "tests/support/pair.h"
+
+#include <uv.h>
+
+enum { MOST = 3 };
+
+static farcall_call *held[MOST + 1];
+static atomic_int n_held;
+
+static farcall_code
+begin(farcall_call *call, const farcall_intercepted *about, void *data)
+{
+	(void)about;
+	(void)data;
+	held[atomic_load(&n_held)] = call;
+	atomic_fetch_add(&n_held, 1);
+	return FARCALL_PENDING;
+}
+
+static farcall_code
+call_for(test_pair *pair, uint64_t ms, farcall_call **kept)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	farcall_call *call = farcall_call_new(pair->channel);
+	farcall_code code;
+
+	farcall_call_set_timeout_ms(call, ms);
+	code = pair_test_echo(call, &request, NULL);
+	if (kept != NULL)
+		*kept = call;
+	else
+		farcall_call_free(call);
+	return code;
+}
+
+static void
+so_many_may_pend(void **state)
+{
+	const farcall_interceptor hooks = {.begin = begin};
+	farcall_call *refused;
+	test_pair pair;
+
+	(void)state;
+	atomic_store(&n_held, 0);
+	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_server_intercept(pair.server, &hooks, sizeof hooks, NULL);
+	farcall_server_set_max_calls(pair.server, MOST);
+	test_pair_start(&pair);
+	assert_int_equal(farcall_channel_wait_ready(pair.channel, 20000), FARCALL_OK);
+	for (int i = 0; i < MOST; i++) {
+		while (atomic_load(&n_held) == i) /* the server may be late */
+			assert_int_equal(call_for(&pair, 100, NULL), FARCALL_DEADLINE_EXCEEDED);
+		assert_int_equal(atomic_load(&n_held), i + 1);
+	}
+	assert_int_equal(call_for(&pair, 20000, &refused), FARCALL_RESOURCE_EXHAUSTED);
+	assert_string_equal(farcall_call_error(refused),
+	    "RESOURCE_EXHAUSTED: too many calls wait for interceptors");
+	farcall_call_free(refused);
+	assert_int_equal(atomic_load(&n_held), MOST);
+	farcall_intercept_resume(held[0], FARCALL_OK); /* one has room again */
+	while (atomic_load(&n_held) == MOST)
+		call_for(&pair, 100, NULL);
+	for (int i = 1; i <= MOST; i++)
+		farcall_intercept_resume(held[i], FARCALL_OK);
+	test_pair_fini(&pair);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    clean_test(so_many_may_pend),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
