@@ -15,7 +15,7 @@ typedef struct session {
 } session;
 
 static atomic_int n_open, n_closed, calls_of_closed;
-static farcall_code answer;
+static _Atomic farcall_code answer;
 static test_pair pair;
 
 static farcall_code

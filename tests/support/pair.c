@@ -59,7 +59,7 @@ metadata(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 		if (length > 4 && strcmp(key + length - 4, "-bin") == 0) {
 			farcall_call_add_metadata_bin(call, key, value, size);
 			farcall_call_add_trailer_bin(call, key, value, size);
-		} else if (strcmp(key, "user-agent") != 0) {
+		} else if (strcmp(key, "user-agent") != 0 && strncmp(key, "grpc-", 5) != 0) {
 			farcall_call_add_metadata(call, key, (const char *)value);
 			farcall_call_add_trailer(call, key, (const char *)value);
 		}

@@ -266,7 +266,8 @@ the_reply_is_the_winners(void **state)
 		request.text = "hedged";
 		farcall_call_set_timeout_ms(call, 10000);
 		farcall_call_add_metadata(call, "x-number", "7");
-		assert_int_equal(pair_test_metadata(call, &request, &reply), FARCALL_OK);
+		if (pair_test_metadata(call, &request, &reply) != FARCALL_OK)
+			fail_msg("%s", farcall_call_error(call));
 		assert_string_equal(
 		    farcall_metadata_get(farcall_call_metadata(call), "x-number"), "7");
 		assert_string_equal(
