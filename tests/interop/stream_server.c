@@ -46,6 +46,8 @@ main(int argc, char **argv)
 	if (loop != NULL)
 		farcall_server_set_loop(server, loop);
 	farcall_server_set_compression(server, coding());
+	if (getenv("FARCALL_DEBUG_HANDOVER") != NULL) /* then no method is learned to block */
+		farcall_server_set_handler_threads(server, 1000);
 	stream_test__register(server, &test_stream_handlers, &self);
 	endpoint = farcall_server_bind(server, "127.0.0.1:0");
 	if (farcall_server_start(server) != FARCALL_OK) {
