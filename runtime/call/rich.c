@@ -264,7 +264,7 @@ count_details(const uint8_t *at, const uint8_t *end, size_t *n)
 bool
 fc_rich_read(const uint8_t *bytes, size_t size, fc_arena *arena, int32_t *code, fc_rich *rich)
 {
-	const uint8_t *at = bytes, *end = bytes + size, *any;
+	const uint8_t *at = bytes, *end = bytes + size, *any = end;
 	fc_rich_detail *detail;
 	uint64_t value = 0;
 	uint32_t key;
