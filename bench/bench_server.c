@@ -1,7 +1,7 @@
 /*
  * farcall-bench-server --port N [--handler-threads N]: serves bench.EchoService on 127.0.0.1, for
- * load generators. SIGTERM ends it. Streams are echoed by handlers that wait; with
- * BENCH_STREAM=async in the environment, by callbacks.
+ * load generators. SIGTERM ends it. Streams are echoed by callbacks; with BENCH_STREAM=blocking in
+ * the environment, by handlers that wait.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +70,7 @@ stream_later(farcall_call *call)
 	return FARCALL_PENDING;
 }
 
-static struct bench_echo_service service = {.echo = echo, .sleep = nap, .stream = stream};
+static struct bench_echo_service service = {.echo = echo, .sleep = nap, .stream = stream_later};
 
 int
 main(int argc, char **argv)
@@ -85,8 +85,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 	snprintf(address, sizeof address, "127.0.0.1:%d", atoi(argv[2]));
-	if (getenv("BENCH_STREAM") != NULL && strcmp(getenv("BENCH_STREAM"), "async") == 0)
-		service.stream = stream_later;
+	if (getenv("BENCH_STREAM") != NULL && strcmp(getenv("BENCH_STREAM"), "blocking") == 0)
+		service.stream = stream;
 	server = farcall_server_new();
 	farcall_server_stop_on_signals(server);
 	if (argc == 5)
