@@ -3,6 +3,7 @@
 grpcio does not say whether a response was compressed: the cases of server_compressed only see that it is read.
 """
 import argparse
+import threading
 import time
 
 import grpc
@@ -183,10 +184,17 @@ def unimplemented_service(stub):
 
 
 def cancel_after_begin(stub):
-    future = stub.StreamingInputCall.future(iter(()))
+    over = threading.Event()
+
+    def silence():  # else the server might be quicker with its answer
+        over.wait(60)
+        yield from ()
+
+    future = stub.StreamingInputCall.future(silence())
     future.cancel()
     check(future.cancelled(), "not cancelled")
     expect(grpc.StatusCode.CANCELLED, future.result)
+    over.set()
 
 
 def cancel_after_first_response(stub):
