@@ -28,10 +28,13 @@ limit(sim *w, farcall_server *server, farcall_service *service)
 static void
 give_lives(sim *w, farcall_server *server)
 {
-	if (sim_odds(w, 3))
-		farcall_server_set_max_connection_age_ms(server, 1000 + sim_below(w, 20000));
-	if (sim_odds(w, 3))
-		farcall_server_set_max_connection_idle_ms(server, 1000 + sim_below(w, 10000));
+	uint64_t age = sim_odds(w, 3) ? 1000 + sim_below(w, 20000) : 0;
+	uint64_t idle = sim_odds(w, 3) ? 1000 + sim_below(w, 10000) : 0;
+
+	w->brief =
+	    w->brief || (age != 0 && age < SIM_BRIEF_MS) || (idle != 0 && idle < SIM_BRIEF_MS);
+	farcall_server_set_max_connection_age_ms(server, age);
+	farcall_server_set_max_connection_idle_ms(server, idle);
 	if (sim_odds(w, 3))
 		farcall_server_set_keepalive_ms(server, 1000 + sim_below(w, 10000));
 	farcall_server_set_keepalive_timeout_ms(server, 60000);

@@ -86,6 +86,8 @@ typedef struct sim_client {
 	bool lost;         /* closed, or never made: a new one is opened when it is wanted */
 } sim_client;
 
+#define SIM_BRIEF_MS 5000 /* a life that is shorter may end while a slow client still connects */
+
 /* What has been seen in all, so that nobody trusts a simulator that does nothing. */
 typedef struct sim_totals {
 	uint64_t seeds, calls, events, turns, virtual_ms;
@@ -124,6 +126,7 @@ struct sim {
 	bool calm;      /* nothing is lost: every call without a deadline must succeed */
 	bool oom;       /* allocations fail */
 	bool limited;   /* calls may be refused for their number or size */
+	bool brief;     /* connections may end before a slow client has them */
 	bool streaming; /* some of its calls are streams */
 	bool ending;    /* no new acts */
 	bool misuse;    /* a line in the log about misuse is expected */
