@@ -29,6 +29,24 @@ endpoint_new(farcall_server *server, const char *address, fc_error *error)
 	return endpoint;
 }
 
+/* The places are the endpoint's own: their texts outlive the listener, which ends when the server
+ * stops, and never change, so that every thread may read them. */
+static void
+take_places(farcall_endpoint *endpoint, const fc_address *address, fc_error *error)
+{
+	endpoint->listener = fc_listener_open(address, error);
+	if (endpoint->listener == NULL)
+		return;
+	endpoint->n_places = fc_listener_count(endpoint->listener);
+	endpoint->places = (fc_place *)fc_calloc(endpoint->n_places, sizeof *endpoint->places);
+	if (endpoint->places == NULL) {
+		fc_fail_memory(error, "bind");
+		return;
+	}
+	for (size_t i = 0; i < endpoint->n_places; i++)
+		endpoint->places[i] = *fc_listener_place(endpoint->listener, i);
+}
+
 /* "bind localhost:27015: " before what went wrong. */
 static void
 fail_bind(farcall_server *server, const char *address, const fc_error *error)
@@ -63,10 +81,10 @@ farcall_server_bind(farcall_server *server, const char *address)
 	if (error.code == FARCALL_OK && fc_address_parse(&parsed, address, &error) == FARCALL_OK) {
 		endpoint = endpoint_new(server, address, &error);
 		if (endpoint != NULL)
-			endpoint->listener = fc_listener_open(&parsed, &error);
+			take_places(endpoint, &parsed, &error);
 		fc_address_fini(&parsed);
 	}
-	if (endpoint == NULL || endpoint->listener == NULL) {
+	if (endpoint == NULL || endpoint->places == NULL) {
 		fail_bind(server, address, &error);
 		if (endpoint != NULL)
 			fc_endpoint_free(endpoint);
@@ -82,6 +100,7 @@ fc_endpoint_free(farcall_endpoint *endpoint)
 {
 	if (endpoint->listener != NULL)
 		fc_listener_close(endpoint->listener);
+	fc_free(endpoint->places);
 	fc_free(endpoint->name);
 	fc_free(endpoint->address);
 	fc_free(endpoint);
@@ -136,10 +155,7 @@ farcall_endpoint_set_mode(farcall_endpoint *endpoint, unsigned mode)
 const char *
 farcall_endpoint_address(const farcall_endpoint *endpoint, size_t i)
 {
-	if (endpoint == NULL || endpoint->listener == NULL ||
-	    i >= fc_listener_count(endpoint->listener))
-		return NULL;
-	return fc_listener_place(endpoint->listener, i)->text;
+	return endpoint != NULL && i < endpoint->n_places ? endpoint->places[i].text : NULL;
 }
 
 unsigned
@@ -167,8 +183,8 @@ fc_endpoints_check(farcall_server *server, fc_error *error)
 	fc_list_each (item, following, &server->endpoints) {
 		farcall_endpoint *endpoint = FC_CONTAINER(item, farcall_endpoint, in_server);
 
-		for (size_t i = 0; i < fc_listener_count(endpoint->listener); i++) {
-			const fc_place *place = fc_listener_place(endpoint->listener, i);
+		for (size_t i = 0; i < endpoint->n_places; i++) {
+			const fc_place *place = &endpoint->places[i];
 
 			if (!endpoint->insecure && !fc_place_is_local(place))
 				return fc_fail(error, FARCALL_FAILED_PRECONDITION,

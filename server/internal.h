@@ -85,11 +85,12 @@ struct farcall_endpoint {
 	fc_list in_server;
 	farcall_server *server;
 	unsigned index;
-	char *name;    /* NULL: none */
-	char *address; /* as given to bind */
-	bool insecure; /* plaintext beyond this host is allowed */
-	fc_listener *listener;
-	fc_list records; /* fc_published */
+	char *name;       /* NULL: none */
+	char *address;    /* as given to bind */
+	bool insecure;    /* plaintext beyond this host is allowed */
+	fc_place *places; /* real addresses; fixed from bind to free */
+	size_t n_places;
+	fc_listener *listener; /* NULL once the server stops */
 };
 
 /* A registry that the program named, and a record of ours in one. */

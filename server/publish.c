@@ -68,14 +68,13 @@ publish_one(farcall_server *server, const char *dir, const farcall_service *serv
 {
 	char texts[FC_RECORD_ADDRESSES][sizeof(((fc_place *)0)->text)];
 	const char *addresses[FC_RECORD_ADDRESSES];
-	size_t n = FC_MIN(fc_listener_count(endpoint->listener), FC_RECORD_ADDRESSES);
+	size_t n = FC_MIN(endpoint->n_places, FC_RECORD_ADDRESSES);
 	fc_published *published = (fc_published *)fc_malloc(sizeof *published);
 
 	if (published == NULL)
 		return fc_fail_memory(error, "publish");
 	for (size_t i = 0; i < n; i++) {
-		reachable(
-		    texts[i], sizeof texts[i], fc_listener_place(endpoint->listener, i)->text);
+		reachable(texts[i], sizeof texts[i], endpoint->places[i].text);
 		addresses[i] = texts[i];
 	}
 	published->record = fc_record_publish(dir, service->iface->name, addresses, n, error);

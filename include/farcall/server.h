@@ -230,8 +230,8 @@ FARCALL_API void farcall_endpoint_allow_insecure(farcall_endpoint *endpoint);
 /* The mode of a unix socket's file, such as 0660. Default 0600. */
 FARCALL_API void farcall_endpoint_set_mode(farcall_endpoint *endpoint, unsigned mode);
 
-/* The i-th real address, such as "ipv4:127.0.0.1:27015"; NULL past the last. Lives with the server.
- */
+/* The i-th real address, such as "ipv4:127.0.0.1:27015"; NULL past the last. Lives with the server,
+ * stopped or not; from any thread. */
 FARCALL_API const char *farcall_endpoint_address(const farcall_endpoint *endpoint, size_t i);
 
 /* The port of the endpoint's addresses, 0 if it has none. */

@@ -337,10 +337,32 @@ after_the_stop_is_only_a_log_line(void **state)
 	test_pair_fini(&pair);
 }
 
+static void
+addresses_outlive_the_stop(void **state)
+{
+	test_pair pair;
+	const char *address;
+	unsigned port;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	test_pair_start(&pair);
+	address = farcall_endpoint_address(pair.endpoint, 0);
+	port = farcall_endpoint_port(pair.endpoint);
+	farcall_server_stop(pair.server, 0);
+	assert_int_equal(farcall_server_wait(pair.server), FARCALL_OK);
+	assert_ptr_equal(farcall_endpoint_address(pair.endpoint, 0), address);
+	assert_memory_equal(address, "ipv4:127.0.0.1:", 15);
+	assert_null(farcall_endpoint_address(pair.endpoint, 1));
+	assert_int_equal(farcall_endpoint_port(pair.endpoint), port);
+	test_pair_fini(&pair);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    clean_test(addresses_outlive_the_stop),
 	    clean_test(null_is_harmless),
 	    clean_test(the_first_error_sticks),
 	    clean_test(wrong_steps_are_named),
