@@ -117,24 +117,24 @@ finished(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, uin
 	return now;
 }
 
-static void begin(job *job);
+static void begin(job *job, uint64_t now);
 
 static void
 on_reply(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, void *data)
 {
 	job *mine = (job *)data;
+	uint64_t now = finished(call, code, reply, mine->sent);
 
-	finished(call, code, reply, mine->sent);
 	farcall_call_free(call);
-	if (more(now_ns()))
-		begin(mine);
+	if (more(now))
+		begin(mine, now);
 }
 
 static void
-begin(job *mine)
+begin(job *mine, uint64_t now)
 {
 	meter.begun++;
-	mine->sent = now_ns();
+	mine->sent = now;
 	bench_echo_service_echo__async(farcall_call_new(mine->channel), &request, on_reply, mine);
 }
 
@@ -150,7 +150,7 @@ run_async(const char *target)
 		farcall_channel_set_loop(channel, loop);
 		for (int j = 0; j < options.out; j++) {
 			jobs[i * options.out + j].channel = channel;
-			begin(&jobs[i * options.out + j]);
+			begin(&jobs[i * options.out + j], now_ns());
 		}
 	}
 	while (meter.ended < meter.begun)
