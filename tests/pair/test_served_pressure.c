@@ -52,6 +52,7 @@ a_handler_waits_for_its_client(void **state)
 	    atomic_load(&s.streams.sent), WINDOW / (SIZE + 100), most_said(WINDOW, SIZE));
 	/* As long as it takes a little, it gets a little. */
 	puppet_take(&c);
+	puppet_until(&s.p, atomic_load(&s.streams.sent) >= (int)(2 * (WINDOW / (SIZE + 100))));
 	settle(&s, &s.streams.sent);
 	assert_in_range(
 	    atomic_load(&s.streams.sent), 2 * (WINDOW / (SIZE + 100)), most_said(2 * WINDOW, SIZE));
