@@ -104,10 +104,13 @@ FARCALL_API const farcall_metadata *farcall_call_metadata(const farcall_call *ca
 /* Received trailing metadata (client; after the end). Never NULL. */
 FARCALL_API const farcall_metadata *farcall_call_trailers(const farcall_call *call);
 
-/* First value of `key`; NULL if there is none, or if the key ends in "-bin". */
+/* First value of `key`; NULL if there is none, or if the key ends in "-bin". It is the peer's word:
+ * other implementations let pass what this one would not send (RFC 9110 section 5.5), so there may
+ * be tabs in it, and bytes above 0x7e that need not be UTF-8; controls there are none. */
 FARCALL_API const char *farcall_metadata_get(const farcall_metadata *metadata, const char *key);
 
-/* First value of a "-bin" key, decoded, its size in *size; NULL if there is none. */
+/* First value of a "-bin" key, decoded, its size in *size; NULL if there is none. What is no base64
+ * has been dropped, with a line in the log; what peers joined by commas are several values. */
 FARCALL_API const void *farcall_metadata_get_bin(
     const farcall_metadata *metadata, const char *key, size_t *size);
 
