@@ -122,7 +122,7 @@ typedef struct fc_race {
 	size_t next;      /* place to begin */
 	bool tried;       /* some place could be begun */
 	fc_list lines;    /* that connect */
-	fc_timer stagger; /* then the next one is begun */
+	fc_timer stagger; /* then the next one is begun, or those that have failed again */
 } fc_race;
 
 void fc_race_order(fc_place *places, size_t n); /* families take turns; at most PLACES_MOST */
@@ -201,6 +201,7 @@ struct fc_line {
 	farcall_channel *channel;
 	fc_list in_channel;
 	fc_list in_race;      /* while it connects */
+	size_t place;         /* likewise: which of the places that race */
 	struct fc_node *node; /* round robin: whose it is, until it takes no new calls */
 	fc_list calls;        /* those that have a stream on it */
 	bool ready;           /* the peer has introduced itself */
