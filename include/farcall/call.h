@@ -30,7 +30,8 @@ FARCALL_API farcall_call *farcall_call_new(farcall_channel *channel);
 FARCALL_API void farcall_call_set_timeout_ms(farcall_call *call, uint64_t ms);
 
 /* Inherits deadline and cancellation of `parent`, a call being served or made; it is held until
- * this call ends. The earlier deadline wins. Before the start only. */
+ * this call ends. The earlier deadline wins. Before the start only. FAILED_PRECONDITION, stuck to
+ * the call, if `parent` is a child of it. */
 FARCALL_API void farcall_call_set_parent(farcall_call *call, const farcall_call *parent);
 
 /* true: while the channel cannot connect the call waits, until its deadline, instead of failing
