@@ -393,7 +393,7 @@ static void
 neither_end_waits_for_a_message(void **state)
 {
 	Stream__Message request = STREAM__MESSAGE__INIT;
-	const Stream__Message *reply;
+	const Stream__Message *reply = NULL;
 	farcall_channel *channel;
 	stage s;
 
