@@ -234,6 +234,20 @@ FARCALL_API void farcall_call_send_async(
     farcall_call *call, const ProtobufCMessage *message, farcall_done *done, void *data);
 FARCALL_API void farcall_call_recv_async(farcall_call *call, farcall_done *done, void *data);
 
+/* A response begins with its head: the initial metadata. It goes with the first message, or with
+ * the end; a server that has nothing to send yet sends it by this, for clients that wait for it: in
+ * a handler of any shape, or while its call pends, in the thread that sends. From then on it is too
+ * late for farcall_call_add_metadata(). Never blocks; harmless when the head has gone. Else than
+ * OK: the call has ended, or there is no memory; then it still goes with the first message. */
+FARCALL_API farcall_code farcall_call_send_head(farcall_call *call);
+
+/* Client: waits for that, in the place of the thread that receives: OK, and farcall_call_metadata()
+ * shows it, as it does anyway once a message has come. Else the call has ended without one: how, or
+ * FARCALL_END. `done` of the other comes without a message. A server may send it late, or with the
+ * first message only. */
+FARCALL_API farcall_code farcall_call_recv_head(farcall_call *call);
+FARCALL_API void farcall_call_recv_head_async(farcall_call *call, farcall_done *done, void *data);
+
 /* Client: no more messages will be sent; receiving goes on. One whose step still waits for room
  * goes before the end. Never blocks; harmless twice. */
 FARCALL_API farcall_code farcall_call_half_close(farcall_call *call);

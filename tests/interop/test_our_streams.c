@@ -118,6 +118,27 @@ metadata(void **state)
 	farcall_call_free(call);
 }
 
+/* The server has sent its head, and waits for a message. */
+static void
+head_first(void **state)
+{
+	farcall_call *call = start(&chat_method, NULL, 30000);
+	const Pair__Message *message;
+
+	(void)state;
+	assert_int_equal(farcall_call_recv_head(call), FARCALL_OK);
+	assert_string_equal(farcall_metadata_get(farcall_call_metadata(call), "hello"), "there");
+	assert_int_equal(send_message(call, "", 3, 0), FARCALL_OK);
+	assert_int_equal(receive_message(call, &message), FARCALL_OK);
+	assert_int_equal(message->number, 3);
+	assert_int_equal(farcall_call_finish(call, NULL), FARCALL_OK);
+	farcall_call_free(call);
+	call = start_list(0, 0, "5"); /* trailers alone */
+	assert_int_equal(farcall_call_recv_head(call), FARCALL_NOT_FOUND);
+	expect_bye(call);
+	farcall_call_free(call);
+}
+
 static void
 collect(uint32_t count, size_t size)
 {
@@ -460,6 +481,7 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(server_stream),
 	    cmocka_unit_test(metadata),
+	    cmocka_unit_test(head_first),
 	    cmocka_unit_test(client_stream),
 	    cmocka_unit_test(ping_pong),
 	    cmocka_unit_test(bidi_stream),

@@ -94,7 +94,7 @@ typedef struct sim_totals {
 	uint64_t children, codes[17];
 	uint64_t faults[SIM_FAULTS];
 	uint64_t links, restarts, frees, closes, cancels, oom, jumps, blocking, again;
-	uint64_t streams, messages, held, left[4];
+	uint64_t streams, messages, held, heads, left[4];
 	uint64_t peak;
 } sim_totals;
 

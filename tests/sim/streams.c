@@ -151,6 +151,7 @@ choose(sim *w, sim_call *c, bool plain)
 
 static void on_sent(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
 static void on_received(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
+static void on_head(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
 static void on_finished(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
 
 static void
@@ -175,7 +176,10 @@ receive_next(sim_call *c)
 {
 	c->stream->client.recv_due = FC_NEVER;
 	c->stream->client.receiving = true;
-	farcall_call_recv_async(c->call, on_received, c);
+	if (c->id % 3 == 0 && !c->stream->headed)
+		farcall_call_recv_head_async(c->call, on_head, c);
+	else
+		farcall_call_recv_async(c->call, on_received, c);
 }
 
 static void
@@ -337,6 +341,44 @@ given_up(sim_call *c)
 	c->world->totals->codes[FARCALL_CANCELLED]++;
 }
 
+/* How receiving has ended. */
+static void
+got_end(sim_call *c, farcall_call *call, farcall_code code)
+{
+	c->stream->client.in_end = true;
+	c->stream->client.in_code = code;
+	if (c->call != NULL)
+		finish_soon(c);
+	else if (c->done == 0)
+		ended(c, call, code == FARCALL_END ? FARCALL_OK : code);
+}
+
+static void
+on_head(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, void *data)
+{
+	sim_call *c = (sim_call *)data;
+	sim_stream *s = c->stream;
+
+	sim_note(c->world, "head", c->id, (uint64_t)code);
+	sim_stream_called(c, &s->client.receiving, "recv head");
+	if (nothing != NULL || s->headed)
+		sim_broken(c->world, "call %u: a message for a head, or a second one", c->id);
+	if (code != FARCALL_OK) {
+		got_end(c, call, code);
+		return;
+	}
+	s->headed = true;
+	c->world->totals->heads++;
+	if (c->executed == 0)
+		sim_broken(c->world, "call %u: a head, but no handler", c->id);
+	if (c->metadata && farcall_metadata_get(farcall_call_metadata(call), "sim-text") == NULL)
+		sim_broken(c->world, "call %u: a head without its metadata", c->id);
+	if (c->call == NULL && c->done == 0 && !s->finishing)
+		given_up(c);
+	else if (c->call != NULL && !s->finishing && s->finish_due == FC_NEVER)
+		s->client.recv_due = c->world->clock.now;
+}
+
 static void
 on_received(farcall_call *call, farcall_code code, const ProtobufCMessage *message, void *data)
 {
@@ -355,12 +397,7 @@ on_received(farcall_call *call, farcall_code code, const ProtobufCMessage *messa
 			sim_act_inside(c->world);
 		return;
 	}
-	h->in_end = true;
-	h->in_code = code;
-	if (c->call != NULL)
-		finish_soon(c);
-	else if (c->done == 0)
-		ended(c, call, code == FARCALL_END ? FARCALL_OK : code);
+	got_end(c, call, code);
 }
 
 static void
