@@ -36,7 +36,7 @@ typedef enum kind { UNARY, TYPED_STREAM, RAW_UNARY, RAW_STREAM, KINDS } kind;
 typedef struct slot {
 	farcall_call *call; /* NULL: freed, or never made */
 	kind kind;
-	bool due, sending, receiving, finishing;
+	bool due, sending, receiving, finishing, half_closed;
 } slot;
 
 static fuzz_world w;
@@ -266,10 +266,11 @@ step(slot *s, uint8_t what)
 			receive(s);
 		break;
 	case 1:
-		if (!s->sending)
+		if (!s->sending && !s->half_closed)
 			send_some(s, (size_t)what * 300);
 		break;
 	case 2:
+		s->half_closed = true;
 		farcall_call_half_close(s->call);
 		break;
 	default:
