@@ -644,7 +644,7 @@ fuzz_world_open(fuzz_world *w, bool peer_is_client, const uint8_t *data, size_t 
 	fuzz_must(w->loop != NULL, "a loop");
 	if (!peer_is_client)
 		listen_as_peer(w);
-	countdown = (size_t)data[2] * 2;
+	countdown = data[2];
 	return true;
 }
 
