@@ -204,6 +204,11 @@ print_totals(const sim_totals *t, uint64_t hash, double seconds)
 	    (unsigned long long)t->held, (unsigned long long)t->heads,
 	    (unsigned long long)t->left[SIM_FINISHES],
 	    (unsigned long long)(t->left[SIM_CANCELS] + t->left[SIM_FREES]));
+	printf("%llu hooks, %llu of them pended, %llu refused; %llu connections turned away; "
+	       "%llu blocking steps\n",
+	    (unsigned long long)t->hooks, (unsigned long long)t->hooks_pended,
+	    (unsigned long long)t->hooks_refused, (unsigned long long)t->turned_away,
+	    (unsigned long long)t->steps);
 	for (int i = 0; i <= FARCALL_UNAUTHENTICATED; i++)
 		printf("%s%s %llu", i == 0 ? "" : ", ", farcall_code_name((farcall_code)i),
 		    (unsigned long long)t->codes[i]);

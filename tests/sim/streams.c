@@ -154,10 +154,41 @@ static void on_received(farcall_call *, farcall_code, const ProtobufCMessage *, 
 static void on_head(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
 static void on_finished(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
 
+/* Some steps block; on the only loop, so that everything else goes on, but for what the driver
+ * does. Not beside another step of the call, whose callback may free it. */
+static bool
+may_block(sim_call *c)
+{
+	const sim *w = c->world;
+
+	return w->n_loops == 1 && !w->in_turn && !w->ending && c->deadline != FC_NEVER &&
+	    !sim_stream_waits(c) && sim_odds(c->world, 12);
+}
+
+static void
+begin_to_block(sim_call *c)
+{
+	sim *w = c->world;
+
+	sim_note(w, "blocks", c->id, 0);
+	w->totals->steps++;
+	c->starting = c->synchronous = true; /* nobody ends it meanwhile */
+	w->in_turn = true;                   /* callbacks come */
+	w->loop_in_turn = 0;
+}
+
+static farcall_code
+blocked(sim_call *c, farcall_code code)
+{
+	c->starting = c->synchronous = c->world->in_turn = false;
+	return code;
+}
+
 static void
 send_next(sim_call *c)
 {
 	sim_stream *s = c->stream;
+	bool blocks = may_block(c);
 	Stream__Message message = STREAM__MESSAGE__INIT;
 
 	s->client.send_due = FC_NEVER;
@@ -168,30 +199,53 @@ send_next(sim_call *c)
 		farcall_call_set_message_compression(c->call, s->client.sent % 2 == 0);
 	sim_note(c->world, "send", c->id, s->client.sent++);
 	c->world->totals->messages++;
-	farcall_call_send_async(c->call, &message.base, on_sent, c);
+	if (!blocks) {
+		farcall_call_send_async(c->call, &message.base, on_sent, c);
+		return;
+	}
+	begin_to_block(c);
+	on_sent(c->call, blocked(c, farcall_call_send(c->call, &message.base)), NULL, c);
 }
 
 static void
 receive_next(sim_call *c)
 {
+	bool blocks = may_block(c);
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
 	c->stream->client.recv_due = FC_NEVER;
 	c->stream->client.receiving = true;
-	if (c->id % 3 == 0 && !c->stream->headed)
+	if (blocks) {
+		begin_to_block(c);
+		code = blocked(c, farcall_call_recv(c->call, &message));
+		on_received(c->call, code, message, c);
+	} else if (c->id % 3 == 0 && !c->stream->headed) {
 		farcall_call_recv_head_async(c->call, on_head, c);
-	else
+	} else {
 		farcall_call_recv_async(c->call, on_received, c);
+	}
 }
 
 static void
 finish(sim_call *c)
 {
 	sim_stream *s = c->stream;
+	bool blocks = may_block(c);
+	const ProtobufCMessage *reply = NULL;
+	farcall_code code;
 
 	sim_note(c->world, "finish", c->id, s->client.sending);
 	s->finish_due = s->client.send_due = s->client.recv_due = FC_NEVER;
 	s->finishing = true;
 	s->client.out_closed = true;
-	farcall_call_finish_async(c->call, on_finished, c);
+	if (!blocks) {
+		farcall_call_finish_async(c->call, on_finished, c);
+		return;
+	}
+	begin_to_block(c);
+	code = blocked(c, farcall_call_finish(c->call, &reply));
+	on_finished(c->call, code, reply, c);
 }
 
 static void
