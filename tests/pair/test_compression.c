@@ -191,7 +191,13 @@ warm_calls_allocate_nothing(void **state)
 	test_pair pair;
 
 	(void)state;
-	start(&pair, &w, FARCALL_GZIP, FARCALL_DEFLATE);
+	test_pair_init(&pair, "mem:compression");
+	pair.custom = echo;
+	pair.data = &w;
+	farcall_server_set_compression(pair.server, FARCALL_GZIP);
+	farcall_service_set_blocking(pair.service, "Custom", false); /* else it might be learned */
+	test_pair_start(&pair);
+	farcall_channel_set_compression(pair.channel, FARCALL_DEFLATE);
 	for (int i = 0; i < 300; i++) {
 		if (i == 100)
 			before = test_allocator_calls();

@@ -227,6 +227,8 @@ half_close_in_a_blocking_send(void **state)
 
 	(void)state;
 	init(&f);
+	while (f.waiting == NULL)
+		farcall_loop_step(f.loop, 100);
 	late = farcall_call_new(f.channel);
 	farcall_call_set_timeout_ms(late, 100);
 	stream_test_cancelled__async(late, &request, on_late, &f);

@@ -187,10 +187,12 @@ a_deadline_cancels_what_pends(void **state)
 	(void)state;
 	test_pair_init(&pair, "127.0.0.1:0");
 	test_pair_start(&pair);
-	start_wait(&waiter_, &pair, 100);
-	test_wait_for(&pair.n_waiting, 1);
-	uv_thread_join(&waiter_.thread);
-	assert_int_equal(waiter_.code, FARCALL_DEADLINE_EXCEEDED);
+	for (uint64_t ms = 100; atomic_load(&pair.n_waiting) == 0; ms *= 4) {
+		start_wait(&waiter_, &pair, ms);
+		uv_thread_join(&waiter_.thread);
+		assert_int_equal(waiter_.code, FARCALL_DEADLINE_EXCEEDED);
+		test_soon(&pair.n_waiting, 1); /* if it was not in time for its handler */
+	}
 	test_wait_for(&pair.n_cancelled, 1);
 	assert_true(farcall_call_cancelled(pair.waiting[0]));
 	farcall_call_complete(pair.waiting[0], FARCALL_OK);
@@ -392,7 +394,7 @@ stop_does_not_wait_for_an_idle_client(void **state)
 	begin = uv_hrtime();
 	farcall_server_stop(pair.server, 60000);
 	assert_int_equal(farcall_server_wait(pair.server), FARCALL_OK);
-	assert_true(uv_hrtime() - begin < UINT64_C(6000000000));
+	assert_true(uv_hrtime() - begin < UINT64_C(30000000000));
 	test_pair_fini(&pair);
 }
 
@@ -402,8 +404,8 @@ stop_in_handler(
 {
 	(void)call;
 	*reply = *request;
-	farcall_server_stop(pair->server, 1000);
-	farcall_server_stop(pair->server, 1000);
+	farcall_server_stop(pair->server, 20000);
+	farcall_server_stop(pair->server, 20000);
 	return FARCALL_OK;
 }
 
@@ -574,6 +576,7 @@ warm_calls_allocate_nothing(void **state)
 	if (test_chopped())
 		skip(); /* the filter itself allocates */
 	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_service_set_blocking(pair.service, "Echo", false); /* else it might be learned */
 	test_pair_start(&pair);
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(test_echo(pair.channel, "warm"), FARCALL_OK);

@@ -39,7 +39,7 @@ stop_in_handler(
     test_pair *pair, farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 {
 	(void)call;
-	farcall_server_stop(pair->server, 1000);
+	farcall_server_stop(pair->server, 20000);
 	*reply = *request;
 	return FARCALL_OK;
 }

@@ -184,6 +184,14 @@ test_wait_for(const atomic_int *counter, int value)
 	assert_true(atomic_load(counter) >= value);
 }
 
+bool
+test_soon(const atomic_int *counter, int value)
+{
+	for (int i = 0; i < 2000 && atomic_load(counter) < value; i++)
+		uv_sleep(1);
+	return atomic_load(counter) >= value;
+}
+
 /* ---- the log ---- */
 
 static uv_once_t log_once = UV_ONCE_INIT;

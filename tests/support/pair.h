@@ -43,6 +43,9 @@ farcall_code test_echo(farcall_channel *channel, const char *text);
 /* Waits, at least 30 s, until `*counter` is at least `value`. */
 void test_wait_for(const atomic_int *counter, int value);
 
+/* The same, at least 2 s, and whether it is: for what a busy machine may not have done in time. */
+bool test_soon(const atomic_int *counter, int value);
+
 /* Log lines instead of standard error: counted, the last one kept. */
 void test_log_catch(void);
 void test_log_release(void);
