@@ -400,7 +400,7 @@ blocking_without_memory(void **state)
 		test_allocator_fail_at(nth, false);
 		channel = farcall_channel_open("mem:blocking-oom");
 		call = farcall_call_new(channel);
-		farcall_call_set_timeout_ms(call, 3000);
+		farcall_call_set_timeout_ms(call, 20000);
 		code = pair_test_echo(call, &request, NULL);
 		farcall_call_free(call);
 		farcall_channel_close(channel);
