@@ -19,7 +19,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
-CASE_SECONDS, START_SECONDS, STOP_SECONDS = 90, 20, 20
+CASE_SECONDS, START_SECONDS, STOP_SECONDS = 400, 60, 60
 
 UNARY = """empty_unary large_unary custom_metadata status_code_and_message special_status_message unimplemented_method
     unimplemented_service""".split()
@@ -39,9 +39,10 @@ EARLY_ENDS = ["status_code_and_message", "client_compressed_streaming"]
 PADDED = {"data_frame_padding": "large_unary", "no_df_padding_sanity_test": "large_unary"}
 
 FLAGS = {
-    "rpc_soak": ["--soak_iterations=50", "--soak_overall_timeout_seconds=60", "--soak_per_iteration_max_acceptable_latency_ms=20000"],
-    "channel_soak": ["--soak_iterations=50", "--soak_overall_timeout_seconds=60", "--soak_per_iteration_max_acceptable_latency_ms=20000", "--soak_num_threads=3"],
+    "rpc_soak": ["--soak_iterations=50", "--soak_overall_timeout_seconds=300", "--soak_per_iteration_max_acceptable_latency_ms=20000"],
+    "channel_soak": ["--soak_iterations=50", "--soak_overall_timeout_seconds=300", "--soak_per_iteration_max_acceptable_latency_ms=20000", "--soak_num_threads=3"],
     "slow_consumer": ["--slow_consumer_delay_ms=1"],
+    "concurrent_large_unary": ["--call_timeout_seconds=360"],
 }
 
 
