@@ -184,10 +184,10 @@ class Chats:
         self.assertEqual([m.number for m in call], list(range(800)))
 
     def test_stalled_streams_do_not_slow_another(self):
-        stalled = [self.chat((Message(data=bytes(50000)) for _ in range(300)), timeout=120)
+        stalled = [self.chat((Message(data=bytes(50000)) for _ in range(300)), timeout=600)
                    for _ in range(20)]
         time.sleep(0.1)
-        call = self.chat((Message(number=i, data=bytes(1000)) for i in range(500)), timeout=60)
+        call = self.chat((Message(number=i, data=bytes(1000)) for i in range(500)), timeout=400)
         self.assertEqual([m.number for m in call], list(range(500)))
         for call in stalled:
             call.cancel()
