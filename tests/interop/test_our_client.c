@@ -19,7 +19,7 @@ new_call(void)
 {
 	farcall_call *call = farcall_call_new(channel);
 
-	farcall_call_set_timeout_ms(call, 30000);
+	farcall_call_set_timeout_ms(call, 60000);
 	return call;
 }
 
@@ -98,7 +98,7 @@ deadline(void **state)
 	assert_true(cancelled() >= before + 1);
 
 	call = farcall_call_new(channel);
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_slow(call, &request, &reply), FARCALL_OK);
 	assert_in_range(reply->number, 1000, 20000); /* what the server knew of the deadline */
 	farcall_call_free(call);

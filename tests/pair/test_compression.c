@@ -63,7 +63,7 @@ ask(test_pair *pair, farcall_coding coding, bool plain)
 
 	request.data.data = zeros;
 	request.data.len = SIZE;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	if (coding != 0)
 		farcall_call_set_compression(call, coding);
 	if (plain)
@@ -169,7 +169,7 @@ later(void **state)
 	request.data.len = SIZE;
 	for (int i = 0; i < 2; i++) {
 		call = farcall_call_new(pair.channel);
-		farcall_call_set_timeout_ms(call, 10000);
+		farcall_call_set_timeout_ms(call, 60000);
 		pair_test_wait__async(call, &request, on_done, &compressed);
 		test_wait_for(&pair.n_waiting, i + 1);
 		assert_true(farcall_call_message_compressed(pair.waiting[i]));
@@ -221,7 +221,7 @@ echo_zeros(farcall_channel *channel, size_t size, char *error)
 
 	request.data.data = (uint8_t *)calloc(1, size);
 	request.data.len = size;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = pair_test_echo(call, &request, &reply);
 	if (code == FARCALL_OK)
 		assert_int_equal(reply->data.len, size);
@@ -295,7 +295,7 @@ calls_that_are_misused(void **state)
 	    strstr(test_log_last(), "/pair.Test/Custom: misuse: compression: 7 is none of"));
 
 	call = farcall_call_new(pair.channel);
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_OK);
 	farcall_call_set_compression(call, FARCALL_GZIP);
 	assert_string_equal(farcall_call_error(call),
@@ -303,7 +303,7 @@ calls_that_are_misused(void **state)
 	farcall_call_free(call);
 
 	call = farcall_call_new(pair.channel);
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_OK);
 	farcall_call_set_message_compression(call, false);
 	assert_string_equal(farcall_call_error(call),

@@ -90,7 +90,7 @@ init(fixture *f)
 	f->channel = farcall_channel_open("mem:half-close");
 	farcall_channel_set_loop(f->channel, f->loop);
 	f->call = farcall_call_new(f->channel);
-	farcall_call_set_timeout_ms(f->call, 20000);
+	farcall_call_set_timeout_ms(f->call, 60000);
 	stream_test_sum__start(f->call);
 }
 

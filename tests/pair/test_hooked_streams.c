@@ -53,7 +53,7 @@ new_call(void)
 {
 	farcall_call *call = farcall_call_new(channel);
 
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	return call;
 }
 

@@ -115,7 +115,7 @@ a_stream_has_its_grace(void **state)
 	(void)state;
 	begin(2500, 50); /* time for what comes before */
 	call = farcall_call_new(channel);
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	stream_test_chat__start(call);
 	assert_int_equal(exchange(call, 1), FARCALL_OK);
 	assert_int_equal(stream_test_chat__recv_reply(call, &reply), FARCALL_UNAVAILABLE);

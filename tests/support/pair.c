@@ -166,7 +166,7 @@ test_echo(farcall_channel *channel, const char *text)
 	farcall_code code;
 
 	request.text = (char *)(uintptr_t)text;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = pair_test_echo(call, &request, &reply);
 	if (code == FARCALL_OK)
 		assert_string_equal(reply->text, text);

@@ -37,7 +37,7 @@ void test_pair_fini(test_pair *pair);  /* closes and frees both */
 /* The first real address of the endpoint. */
 const char *test_pair_address(const test_pair *pair);
 
-/* One blocking Echo of `text` with a time-out of 10 s. */
+/* One blocking Echo of `text` with a time-out of 60 s. */
 farcall_code test_echo(farcall_channel *channel, const char *text);
 
 /* Waits, at least 30 s, until `*counter` is at least `value`. */
