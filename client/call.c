@@ -267,6 +267,12 @@ let_go(farcall_call *base)
 }
 
 static bool
+is_open(const farcall_call *base)
+{
+	return atomic_load(&((const fc_client_call *)base)->phase) == FC_CALL_OPEN;
+}
+
+static bool
 ended(const farcall_call *base)
 {
 	return atomic_load(&((const fc_client_call *)base)->phase) == FC_CALL_DONE;
@@ -281,13 +287,13 @@ headed(const farcall_call *base)
 	return atomic_load_explicit(&call->streaming.headed, memory_order_acquire);
 }
 
-/* A stream's program may ask while its owner still looks for a line that serves it. */
+/* The program may ask while the owner still looks for a line that serves the call. */
 static const fc_line *
 line_of(const fc_client_call *call)
 {
 	const farcall_call *base = &call->call;
 
-	return base->flow == NULL || headed(base) || ended(base) ? call->line : NULL;
+	return (base->flow != NULL && headed(base)) || !is_open(base) ? call->line : NULL;
 }
 
 static const char *
@@ -318,6 +324,7 @@ const fc_call_ops fc_client_call_ops = {
     .cancel = cancel,
     .let_go = let_go,
     .destroy = fc_call_destroy,
+    .open = is_open,
     .ended = ended,
     .headed = headed,
     .peer = peer,
