@@ -406,6 +406,7 @@ bool fc_served_begin(fc_server_call *call);       /* gives it one; false: no mem
 bool fc_served_takes(const fc_server_call *call); /* many messages from its client */
 void fc_served_message(fc_server_call *call, const uint8_t *bytes, size_t size);
 void fc_served_sent(fc_server_call *call);
+void fc_served_headed(fc_server_call *call); /* its head has gone, or cannot */
 
 /* The program has ended the call: what it has sent goes out, then the outcome; the call is finished
  * and perhaps gone. */

@@ -188,7 +188,8 @@ typedef struct farcall_connection {
 } farcall_connection;
 
 /* FARCALL_OK: it may stay, and calls are given *user (NULL if it is left alone) by
- * farcall_call_connection_data(). Any other code: it is closed, with a line in the log (level
+ * farcall_call_connection_data(). Any other code: it is closed without a word, so that its client
+ * counts a failed attempt to connect and waits before the next; a line goes to the log (level
  * INFO), and farcall_on_close does not come. On the connection's loop, which it must not hold up,
  * before anything is read from it; it must neither free nor close anything of the library's. */
 typedef farcall_code farcall_on_open(const farcall_connection *connection, void **user, void *data);

@@ -264,6 +264,7 @@ mirror(farcall_call *call)
 
 	if (h == NULL)
 		return FARCALL_RESOURCE_EXHAUSTED;
+	farcall_call_send_head(call); /* without memory it goes with the first message */
 	farcall_call_recv_raw_async(call, raw_received, h);
 	return FARCALL_PENDING;
 }
@@ -419,6 +420,18 @@ on_sent(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, 
 		farcall_call_half_close(l.call);
 }
 
+/* A failure comes again, in place of the first message. */
+static void
+on_head(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, void *data)
+{
+	(void)code;
+	(void)nothing;
+	(void)data;
+	l.receiving--;
+	if (call == l.call)
+		receive();
+}
+
 static void
 start(void)
 {
@@ -434,8 +447,12 @@ start(void)
 		farcall_call_start(
 		    l.call, &stream_test__methods[of], of == COUNT ? &request.base : NULL);
 	l.hold_back = l.scenario->twist == SLOW && of == COUNT;
-	if (of != SUM && !l.hold_back)
+	if (of == RAW) {
+		l.receiving++;
+		farcall_call_recv_head_async(l.call, on_head, NULL);
+	} else if (of != SUM && !l.hold_back) {
 		receive();
+	}
 	if (of != COUNT)
 		send_next();
 }

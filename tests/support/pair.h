@@ -40,7 +40,7 @@ const char *test_pair_address(const test_pair *pair);
 /* One blocking Echo of `text` with a time-out of 10 s. */
 farcall_code test_echo(farcall_channel *channel, const char *text);
 
-/* Waits, at most 10 s, until `*counter` is at least `value`. */
+/* Waits, at least 30 s, until `*counter` is at least `value`. */
 void test_wait_for(const atomic_int *counter, int value);
 
 /* Log lines instead of standard error: counted, the last one kept. */

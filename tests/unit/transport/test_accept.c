@@ -281,14 +281,16 @@ out:
 static void
 out_of_memory(void **state)
 {
-	static const kind kinds[] = {
+	char path[64];
+	const kind kinds[] = {
 	    {"tcp4", "ipv4:127.0.0.1:0", NULL, true},
-	    {"unix", "unix:/tmp/farcall-listen-memory", NULL, true},
+	    {"unix", path, NULL, true},
 	    {"mem", "mem:memory", NULL, false},
 	};
 	world *w = &the_world;
 
 	(void)state;
+	snprintf(path, sizeof path, "unix:/tmp/farcall-listen-memory-%d", (int)getpid());
 	farcall_log_set(keep_log, NULL);
 	for (size_t k = 0; k < FC_COUNT(kinds); k++) {
 		variant v = {kinds[k], {"plain", NULL}, ""};
