@@ -38,6 +38,7 @@ items_that_wait_for_a_second_are_told(void **state)
 	wait_until(&r.running, 2);
 	rig_feed(&r, &g, items + 2, 1);
 	wait_until(&t.times, 1);
+	assert_false(t.last.last);
 	assert_int_equal(t.last.threads, 4);
 	assert_int_equal(t.last.at_work, 2);
 	assert_int_equal(t.last.waiting, 1);
@@ -129,6 +130,38 @@ a_full_queue_is_told(void **state)
 	rig_stop(&r);
 }
 
+/* Of three threads one blocks: nothing. Two: the one that is left has the loop, and none is there
+ * to take it. */
+static void
+the_last_thread_is_told(void **state)
+{
+	teller t = {.times = 0};
+	const fc_crew_config config = {
+	    .threads = 3, .patience = PATIENT, .on_short = on_short, .data = &t};
+	item items[3];
+	feed f, g;
+	rig r;
+
+	(void)state;
+	rig_start(&r, &config);
+	item_init(&items[0], &r, 0, act_give_and_wait, 0);
+	item_init(&items[1], &r, 2, NULL, 0);
+	item_init(&items[2], &r, 3, act_give_and_wait, 0);
+	rig_feed(&r, &f, items, 2);
+	wait_until(&r.n_done, 1);
+	assert_int_equal(atomic_load(&t.times), 0);
+	rig_feed(&r, &g, items + 2, 1);
+	wait_until(&t.times, 1);
+	assert_true(t.last.last);
+	assert_int_equal(t.last.threads, 3);
+	assert_int_equal(t.last.at_work, 2);
+	assert_int_equal(t.last.waiting, 0);
+	assert_string_equal(t.last.name, "other");
+	atomic_store(&r.gate, 1);
+	wait_until(&r.n_done, 3);
+	rig_stop(&r);
+}
+
 int
 main(void)
 {
@@ -136,6 +169,7 @@ main(void)
 	    clean_test(items_that_wait_for_a_second_are_told),
 	    clean_test(threads_that_suffice_are_no_shortage),
 	    clean_test(a_full_queue_is_told),
+	    clean_test(the_last_thread_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
