@@ -509,8 +509,9 @@ fc_flow_recv_head(fc_flow *flow)
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
 	fc_lock(&flow->lock);
-	await(flow, &flow->recv, has_head, &flow->readable);
-	code = head_code(flow);
+	code = await(flow, &flow->recv, has_head, &flow->readable, &error);
+	if (code == FARCALL_OK)
+		code = head_code(flow);
 	fc_unlock(&flow->lock);
 	if (code != FARCALL_OK)
 		tell_end(flow);
