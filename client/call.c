@@ -72,6 +72,8 @@ take_apart(fc_client_call *call)
 {
 	atomic_store(&call->phase, FC_CALL_DONE);
 	fc_attempt_drop(call, call->call.code);
+	if (FARCALL_UNLIKELY(call->waits))
+		fc_picker_left(call);
 	fc_list_remove(&call->in_list);
 	if (call->plan != NULL)
 		fc_plan_stop(call);

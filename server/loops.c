@@ -60,9 +60,12 @@ close_one(fc_server_loop *at)
 static farcall_code
 open_one(farcall_server *server, unsigned index, fc_error *error)
 {
-	const fc_crew_config crew = {
-	    .threads = (unsigned)server->handler_threads, .serial = server->serial};
 	fc_server_loop *at = (fc_server_loop *)fc_calloc(1, sizeof *at);
+	const fc_crew_config crew = {.threads = (unsigned)server->handler_threads,
+	    .queue = (unsigned)server->handler_queue,
+	    .serial = server->serial,
+	    .on_short = fc_server_on_short,
+	    .data = at};
 
 	if (at == NULL)
 		return fc_fail_memory(error, "start");

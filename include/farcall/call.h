@@ -30,7 +30,8 @@ FARCALL_API farcall_call *farcall_call_new(farcall_channel *channel);
 FARCALL_API void farcall_call_set_timeout_ms(farcall_call *call, uint64_t ms);
 
 /* Inherits deadline and cancellation of `parent`, a call being served or made; it is held until
- * this call ends. The earlier deadline wins. Before the start only. */
+ * this call ends. The earlier deadline wins. Before the start only. FAILED_PRECONDITION, stuck to
+ * the call, if `parent` is a child of it. */
 FARCALL_API void farcall_call_set_parent(farcall_call *call, const farcall_call *parent);
 
 /* true: while the channel cannot connect the call waits, until its deadline, instead of failing
@@ -108,10 +109,13 @@ FARCALL_API const farcall_metadata *farcall_call_metadata(const farcall_call *ca
 /* Received trailing metadata (client; after the end). Never NULL. */
 FARCALL_API const farcall_metadata *farcall_call_trailers(const farcall_call *call);
 
-/* First value of `key`; NULL if there is none, or if the key ends in "-bin". */
+/* First value of `key`; NULL if there is none, or if the key ends in "-bin". It is the peer's word:
+ * other implementations let pass what this one would not send (RFC 9110 section 5.5), so there may
+ * be tabs in it, and bytes above 0x7e that need not be UTF-8; controls there are none. */
 FARCALL_API const char *farcall_metadata_get(const farcall_metadata *metadata, const char *key);
 
-/* First value of a "-bin" key, decoded, its size in *size; NULL if there is none. */
+/* First value of a "-bin" key, decoded, its size in *size; NULL if there is none. What is no base64
+ * has been dropped, with a line in the log; what peers joined by commas are several values. */
 FARCALL_API const void *farcall_metadata_get_bin(
     const farcall_metadata *metadata, const char *key, size_t *size);
 
@@ -234,6 +238,20 @@ FARCALL_API farcall_code farcall_call_recv(farcall_call *call, const ProtobufCMe
 FARCALL_API void farcall_call_send_async(
     farcall_call *call, const ProtobufCMessage *message, farcall_done *done, void *data);
 FARCALL_API void farcall_call_recv_async(farcall_call *call, farcall_done *done, void *data);
+
+/* A response begins with its head: the initial metadata. It goes with the first message, or with
+ * the end; a server that has nothing to send yet sends it by this, for clients that wait for it: in
+ * a handler of any shape, or while its call pends, in the thread that sends. From then on it is too
+ * late for farcall_call_add_metadata(). Never blocks; harmless when the head has gone. Else than
+ * OK: the call has ended, or there is no memory; then it still goes with the first message. */
+FARCALL_API farcall_code farcall_call_send_head(farcall_call *call);
+
+/* Client: waits for that, in the place of the thread that receives: OK, and farcall_call_metadata()
+ * shows it, as it does anyway once a message has come. Else the call has ended without one: how, or
+ * FARCALL_END. `done` of the other comes without a message. A server may send it late, or with the
+ * first message only. */
+FARCALL_API farcall_code farcall_call_recv_head(farcall_call *call);
+FARCALL_API void farcall_call_recv_head_async(farcall_call *call, farcall_done *done, void *data);
 
 /* Client: no more messages will be sent; receiving goes on. One whose step still waits for room
  * goes before the end. Never blocks; harmless twice. */

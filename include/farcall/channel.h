@@ -86,6 +86,12 @@ FARCALL_API void farcall_channel_set_service_config(farcall_channel *channel, co
 FARCALL_API void farcall_channel_set_retry_buffer(
     farcall_channel *channel, size_t bytes_of_call, size_t bytes_of_channel);
 
+/* Calls that may wait at a time: for a connection, or for room on one. One more fails at once with
+ * RESOURCE_EXHAUSTED, cause LIMIT, and the text says why they wait. What a connection gives back
+ * because its server has not seen it counts, too, but is not refused. Default 100,000; 1 to
+ * 2^31 - 1. (gRPC has no such limit: there a server that is away costs memory without end.) */
+FARCALL_API void farcall_channel_set_max_waiting(farcall_channel *channel, size_t most);
+
 typedef enum farcall_state {
 	FARCALL_IDLE,
 	FARCALL_CONNECTING,

@@ -134,6 +134,7 @@ static void
 end(fc_crew *crew)
 {
 	go_plain(crew);
+	fc_timer_stop(crew->loop, &crew->shortage);
 	fc_lock(&crew->lock);
 	crew->fin = true;
 	crew->owner = NULL;
@@ -278,6 +279,9 @@ init(fc_crew *crew, fc_loop *loop, const fc_crew_config *config)
 	fc_queue_init(&crew->batch);
 	fc_queue_init(&crew->pool);
 	crew->submit.run = fc_crew_submit_task;
+	crew->on_short = config->on_short;
+	crew->short_data = config->data;
+	fc_timer_init(&crew->shortage, fc_shortage_on_timer);
 	go_plain(crew);
 	atomic_init(&crew->own, WORD_IDLE);
 	atomic_init(&crew->asleep, false);

@@ -91,8 +91,10 @@ uint8_t *fc_loop_scratch(fc_loop *loop);
 void fc_loop_ready(fc_loop *loop, fc_task *task);
 
 /* Runs when the ready tasks are done, and between them after 16 of them or about 200 µs:
- * connections write then, so that the first reply does not wait for the last. After a millisecond
- * of tasks the turn ends, and the next one polls before it goes on with them. */
+ * connections write then, so that the first reply does not wait for the last. One that has joined
+ * others since the last flush is left to the next: it is in the middle of its tasks, and one write
+ * will do for them. After a millisecond of tasks the turn ends, and the next one polls before it
+ * goes on with them. */
 void fc_loop_flush_later(fc_loop *loop, fc_task *task);
 
 /* To be said first in a callback of libuv: the poll has returned, so the time is read anew, and

@@ -2,13 +2,11 @@
  * Our client against a server of pair.Test that others wrote. The server's command line follows as
  * arguments; it prints its port and ends with its standard input.
  */
+#include "tests/interop/child.h"
 #include "tests/support/pair.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <uv.h>
 
@@ -300,35 +298,6 @@ not_there(void **state)
 	farcall_call_free(call);
 }
 
-/* Starts the command; its standard input in *input, its port from its first line. */
-static pid_t
-start_server(char **command, int *input, unsigned *port)
-{
-	int in[2], out[2];
-	char line[32] = "";
-	pid_t pid;
-
-	if (pipe(in) != 0 || pipe(out) != 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[0]), close(in[1]), close(out[0]), close(out[1]);
-		execvp(command[0], command);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	for (size_t n = 0; n < sizeof line - 1 && read(out[0], line + n, 1) == 1; n++)
-		if (line[n] == '\n')
-			break;
-	close(out[0]);
-	*input = in[1];
-	*port = (unsigned)strtoul(line, NULL, 10);
-	return pid;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -343,26 +312,14 @@ main(int argc, char **argv)
 	    cmocka_unit_test(compression),
 	    cmocka_unit_test(not_there),
 	};
-	int input, status, failed;
-	char target[32];
-	unsigned port;
-	pid_t pid;
+	int failed;
+	child server;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: test_our_client SERVER [ARGUMENT...]\n");
-		return 2;
-	}
-	pid = start_server(argv + 1, &input, &port);
-	if (pid < 0 || port == 0) {
-		fprintf(stderr, "test_our_client: %s did not start\n", argv[1]);
-		return 1;
-	}
+	child_start_as_told(&server, argc, argv);
 	server_compresses = strcmp(argv[argc - 1], "gzip") == 0;
-	snprintf(target, sizeof target, "127.0.0.1:%u", port);
-	channel = farcall_channel_open(target);
+	channel = farcall_channel_open(server.target);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	farcall_channel_close(channel);
-	close(input);
-	waitpid(pid, &status, 0);
+	child_stop(&server);
 	return failed;
 }

@@ -2,13 +2,11 @@
  * Our client's streams against a server of pair.Streams that others wrote (stream_server.py). The
  * server's command line follows as arguments; it prints its port and ends with its standard input.
  */
+#include "tests/interop/child.h"
 #include "tests/support/stream_methods.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <uv.h>
 
@@ -16,7 +14,7 @@ static const farcall_method gone_method = {"Gone", "/pair.Streams/Gone", &pair__
     &pair__message__descriptor, FARCALL_UNARY, 0, 0, NULL};
 
 static farcall_channel *channel;
-static char target[32];
+static child server;
 
 /* FARCALL_TEST_CODING=gzip or deflate: all messages are compressed, both ways. */
 static farcall_coding
@@ -116,6 +114,27 @@ metadata(void **state)
 	assert_string_equal(farcall_metadata_get(farcall_call_metadata(call), "hello"), "there");
 	assert_non_null(strstr(farcall_call_peer(call), "127.0.0.1"));
 	assert_int_equal(farcall_call_finish(call, NULL), FARCALL_OK);
+	expect_bye(call);
+	farcall_call_free(call);
+}
+
+/* The server has sent its head, and waits for a message. */
+static void
+head_first(void **state)
+{
+	farcall_call *call = start(&chat_method, NULL, 30000);
+	const Pair__Message *message;
+
+	(void)state;
+	assert_int_equal(farcall_call_recv_head(call), FARCALL_OK);
+	assert_string_equal(farcall_metadata_get(farcall_call_metadata(call), "hello"), "there");
+	assert_int_equal(send_message(call, "", 3, 0), FARCALL_OK);
+	assert_int_equal(receive_message(call, &message), FARCALL_OK);
+	assert_int_equal(message->number, 3);
+	assert_int_equal(farcall_call_finish(call, NULL), FARCALL_OK);
+	farcall_call_free(call);
+	call = start_list(0, 0, "5"); /* trailers alone */
+	assert_int_equal(farcall_call_recv_head(call), FARCALL_NOT_FOUND);
 	expect_bye(call);
 	farcall_call_free(call);
 }
@@ -452,7 +471,7 @@ lent_loop(void **state)
 	farcall_loop *loop = farcall_loop_new();
 
 	(void)state;
-	channel = farcall_channel_open(target);
+	channel = farcall_channel_open(server.target);
 	farcall_channel_set_compression(channel, coding());
 	farcall_channel_set_loop(channel, loop);
 	talk_async(0, 0, loop);
@@ -472,43 +491,13 @@ lent_loop(void **state)
 	channel = own;
 }
 
-/* ---- the server ---- */
-
-/* Starts the command; its standard input in *input, its port from its first line. */
-static pid_t
-start_server(char **command, int *input, unsigned *port)
-{
-	int in[2], out[2];
-	char line[32] = "";
-	pid_t pid;
-
-	if (pipe(in) != 0 || pipe(out) != 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[0]), close(in[1]), close(out[0]), close(out[1]);
-		execvp(command[0], command);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	for (size_t n = 0; n < sizeof line - 1 && read(out[0], line + n, 1) == 1; n++)
-		if (line[n] == '\n')
-			break;
-	close(out[0]);
-	*input = in[1];
-	*port = (unsigned)strtoul(line, NULL, 10);
-	return pid;
-}
-
 int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(server_stream),
 	    cmocka_unit_test(metadata),
+	    cmocka_unit_test(head_first),
 	    cmocka_unit_test(client_stream),
 	    cmocka_unit_test(ping_pong),
 	    cmocka_unit_test(bidi_stream),
@@ -520,25 +509,13 @@ main(int argc, char **argv)
 	    cmocka_unit_test(async),
 	    cmocka_unit_test(lent_loop),
 	};
-	int input, status, failed;
-	unsigned port;
-	pid_t pid;
+	int failed;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: test_our_streams SERVER [ARGUMENT...]\n");
-		return 2;
-	}
-	pid = start_server(argv + 1, &input, &port);
-	if (pid < 0 || port == 0) {
-		fprintf(stderr, "test_our_streams: %s did not start\n", argv[1]);
-		return 1;
-	}
-	snprintf(target, sizeof target, "127.0.0.1:%u", port);
-	channel = farcall_channel_open(target);
+	child_start_as_told(&server, argc, argv);
+	channel = farcall_channel_open(server.target);
 	farcall_channel_set_compression(channel, coding());
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	farcall_channel_close(channel);
-	close(input);
-	waitpid(pid, &status, 0);
+	child_stop(&server);
 	return failed;
 }

@@ -172,6 +172,32 @@ the_earlier_deadline_wins(void **state)
 	end(&r);
 }
 
+/* Calls that were each other's parents would keep each other for ever. */
+static void
+a_circle_of_parents_is_refused(void **state)
+{
+	farcall_call *calls[3];
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	relay r;
+
+	(void)state;
+	begin(&r);
+	for (int i = 0; i < 3; i++)
+		calls[i] = farcall_call_new(r.back.channel);
+	farcall_call_set_parent(calls[0], calls[1]);
+	farcall_call_set_parent(calls[1], calls[2]);
+	test_log_catch();
+	farcall_call_set_parent(calls[2], calls[0]);
+	assert_int_equal(test_log_count(), 1);
+	test_log_release();
+	assert_string_equal(farcall_call_error(calls[2]),
+	    "FAILED_PRECONDITION: set parent: the parent is a child of the call");
+	assert_int_equal(pair_test_echo(calls[2], &request, NULL), FARCALL_FAILED_PRECONDITION);
+	for (int i = 0; i < 3; i++)
+		farcall_call_free(calls[i]);
+	end(&r);
+}
+
 static void
 a_parent_that_answers_ends_its_children(void **state)
 {
@@ -199,6 +225,7 @@ main(void)
 	    clean_test(cancelling_reaches_the_server_behind),
 	    clean_test(the_deadline_reaches_the_server_behind),
 	    clean_test(the_earlier_deadline_wins),
+	    clean_test(a_circle_of_parents_is_refused),
 	    clean_test(a_parent_that_answers_ends_its_children),
 	};
 

@@ -58,6 +58,7 @@ sim_server_start(sim *w, unsigned i)
 	if (w->streaming)
 		stream_test__register(server, &sim_stream_handlers, sim_house_open(w, server));
 	give_lives(w, server);
+	sim_hooks_of_server(w, server);
 	farcall_server_bind(server, name);
 	sim_note(w, "server start", i, (uint64_t)farcall_server_start(server));
 	s->restart_at = FC_NEVER;

@@ -205,6 +205,16 @@ class Chat(Base, Chats):
         self.assertEqual(len(list(call)), 1)
         self.assertIn(("said-last", "hello"), [tuple(pair) for pair in call.trailing_metadata()])
 
+    def test_head_first(self):
+        """The client says nothing before the response's head has come."""
+        says = Says()
+        call = self.stub.Chat(says, metadata=(("say", "hello"), ("say-first", "please")), timeout=10)
+        self.assertIn(("said", "hello"), [tuple(pair) for pair in call.initial_metadata()])
+        says.say(Message(number=1))
+        self.assertEqual(next(call).number, 1)
+        says.say(None)
+        self.assertEqual(list(call), [])
+
     def test_count(self):
         for n in (0, 1, 7):
             call = self.stub.Count(Message(number=n, size=100), timeout=60)

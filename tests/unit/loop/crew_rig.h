@@ -208,7 +208,7 @@ rig_feed(rig *r, feed *f, item *items, int n)
 }
 
 /* Feeds and waits until all have been handled. */
-static void
+static FARCALL_UNUSED void
 rig_do(rig *r, item *items, int n)
 {
 	int before = atomic_load(&r->n_done);
