@@ -58,12 +58,12 @@ class Refused(Peer):
         process = subprocess.Popen([SERVER, "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
             call = channel.unary_unary("/any.Thing/AtAll")
-            error = self.failure(lambda: call(b"x", metadata=[TOKEN], timeout=20))
+            error = self.failure(lambda: call(b"x", metadata=[TOKEN], timeout=60))
             self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE)
-            self.assertEqual(call(b"x", metadata=[TOKEN], timeout=20, wait_for_ready=True), b"x")
+            self.assertEqual(call(b"x", metadata=[TOKEN], timeout=60, wait_for_ready=True), b"x")
         process.stdin.close()
         process.stdout.close()
-        self.assertEqual(process.wait(10), 0)
+        self.assertEqual(process.wait(60), 0)
 
 
 class Hooks(Peer):

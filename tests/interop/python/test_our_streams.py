@@ -208,7 +208,7 @@ class Chat(Base, Chats):
     def test_head_first(self):
         """The client says nothing before the response's head has come."""
         says = Says()
-        call = self.stub.Chat(says, metadata=(("say", "hello"), ("say-first", "please")), timeout=10)
+        call = self.stub.Chat(says, metadata=(("say", "hello"), ("say-first", "please")), timeout=60)
         self.assertIn(("said", "hello"), [tuple(pair) for pair in call.initial_metadata()])
         says.say(Message(number=1))
         self.assertEqual(next(call).number, 1)
