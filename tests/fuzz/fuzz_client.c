@@ -277,7 +277,7 @@ step(slot *s, uint8_t what)
 	default:
 		if (s->receiving)
 			break;
-		s->finishing = true;
+		s->finishing = s->half_closed = true;
 		farcall_call_finish_async(s->call, finished, s);
 		break;
 	}
