@@ -171,7 +171,7 @@ fc_call_take(farcall_channel *channel)
 	fc_list_init(&call->in_plan);
 	call->line = NULL;
 	call->stream = NULL;
-	call->retried = call->committed = call->sending = call->async = false;
+	call->retried = call->committed = call->sending = call->waits = call->async = false;
 	call->waited_ms = 0;
 	call->packed = NULL;
 	call->reply = NULL;

@@ -15,10 +15,13 @@
 #include "runtime/loop/crew.h"
 #include "runtime/loop/fork.h"
 
+/* Not the turn's: a deadline that is set in a callback, behind others that took long, counts from
+ * then. */
 uint64_t
 fc_channel_now(farcall_channel *channel)
 {
-	return channel->lent && channel->loop != NULL ? fc_loop_now(channel->loop) : uv_hrtime();
+	return channel->lent && channel->loop != NULL ? fc_loop_real_clock(channel->loop)
+	                                              : uv_hrtime();
 }
 
 /* ---- the role of the driver ---- */

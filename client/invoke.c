@@ -80,6 +80,21 @@ farcall_call_set_wait_for_ready(farcall_call *base, bool wait)
 	call->wait_for_ready = wait;
 }
 
+/* Through parents that have not started, whose own set-up is the program's as this one is: those
+ * that have, hold nobody for good. */
+static bool
+descends_from(const farcall_call *base, const farcall_call *ancestor)
+{
+	while (base != NULL && base != ancestor && base->ops == &fc_client_call_ops) {
+		fc_client_call *call = (fc_client_call *)(uintptr_t)base;
+
+		if (atomic_load(&call->phase) != FC_CALL_IDLE)
+			return false;
+		base = call->child.parent;
+	}
+	return base == ancestor;
+}
+
 void
 farcall_call_set_parent(farcall_call *base, const farcall_call *parent)
 {
@@ -88,6 +103,10 @@ farcall_call_set_parent(farcall_call *base, const farcall_call *parent)
 
 	if (call == NULL || parent == base)
 		return;
+	if (descends_from(parent, base)) {
+		fc_call_misuse(base, "set parent: the parent is a child of the call");
+		return;
+	}
 	if (held != NULL)
 		fc_refs_hold(&held->refs);
 	fc_call_leave(&call->child);

@@ -160,7 +160,8 @@ struct farcall_server {
 
 	/* set-up: the program's thread, until start */
 	fc_error error;
-	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
+	size_t max_connections, max_calls, max_message, max_metadata, handler_threads,
+	    handler_queue;
 	unsigned peer_timeout_ms;
 	uint8_t coding; /* of answers; 0: none */
 	bool peer_timeout_set;
@@ -199,7 +200,8 @@ struct farcall_server {
 	_Atomic(fc_loop *) running;  /* where a stop is posted */
 	fc_task stop;
 
-	atomic_bool is_late; /* `late` is set, and stays */
+	atomic_bool is_late;          /* `late` is set, and stays */
+	_Atomic uint64_t complain_at; /* not before: of calls that wait for threads */
 
 	/* under `lock` */
 	fc_mutex lock;
@@ -272,6 +274,9 @@ typedef struct fc_server_call {
 	struct fc_server_call *next_free;
 	fc_call_memory memory;
 } fc_server_call;
+
+/* shortage.c: calls wait for threads; a crew's on_short, `at` is the loop */
+void fc_server_on_short(void *at, const fc_crew_shortage *shortage);
 
 /* server.c */
 void fc_server_hold(farcall_server *server);
@@ -403,6 +408,7 @@ bool fc_served_begin(fc_server_call *call);       /* gives it one; false: no mem
 bool fc_served_takes(const fc_server_call *call); /* many messages from its client */
 void fc_served_message(fc_server_call *call, const uint8_t *bytes, size_t size);
 void fc_served_sent(fc_server_call *call);
+void fc_served_headed(fc_server_call *call); /* its head has gone, or cannot */
 
 /* The program has ended the call: what it has sent goes out, then the outcome; the call is finished
  * and perhaps gone. */

@@ -347,6 +347,12 @@ fc_served_sent(fc_server_call *call)
 	fc_call_drop(&call->call);
 }
 
+void
+fc_served_headed(fc_server_call *call)
+{
+	call->streaming->head_out = true;
+}
+
 /* The first failure stands against the handler's OK. From now on its texts are ours to read. */
 static farcall_code
 settle(fc_server_call *call, farcall_code code)

@@ -482,6 +482,43 @@ fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 	return code;
 }
 
+static bool
+has_head(const fc_flow *flow)
+{
+	return flow->headed || flow->over;
+}
+
+/* Locked. What has come in place of a head, or OK. */
+static farcall_code
+head_code(const fc_flow *flow)
+{
+	if (flow->headed)
+		return FARCALL_OK;
+	return flow->code != FARCALL_OK ? flow->code : FARCALL_END;
+}
+
+farcall_code
+fc_flow_recv_head(fc_flow *flow)
+{
+	farcall_code code;
+	fc_error error;
+
+	fc_error_clear(&error);
+	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
+		return refuse(flow, &error);
+	if (!enter(&flow->has_receiver))
+		return misuse(flow, two_receive);
+	fc_lock(&flow->lock);
+	code = await(flow, &flow->recv, has_head, &flow->readable, &error);
+	if (code == FARCALL_OK)
+		code = head_code(flow);
+	fc_unlock(&flow->lock);
+	if (code != FARCALL_OK)
+		tell_end(flow);
+	leave(&flow->has_receiver);
+	return code;
+}
+
 /* What waits or comes is not wanted. */
 static void
 discard(fc_flow *flow)
@@ -546,13 +583,13 @@ fc_then_call(
 /* The receiver's step waits; if it is due already, the owner is told, unless callbacks run: these
  * look. */
 static void
-wait_for(fc_flow *flow, const fc_then *then, bool finish)
+wait_for(fc_flow *flow, const fc_then *then, enum fc_step_wish wish)
 {
 	bool wake;
 
 	fc_lock(&flow->lock);
 	flow->recv.then = *then;
-	flow->recv.finish = finish;
+	flow->recv.wish = wish;
 	flow->recv.state = FC_STEP_WAITS;
 	note_consumed(flow);
 	wake = (fc_flow_is_due(flow) ? !flow->calling : flow->n_taken != 0) && fc_flow_post(flow);
@@ -561,13 +598,25 @@ wait_for(fc_flow *flow, const fc_then *then, bool finish)
 		flow->ops->wake(flow->call);
 }
 
+static void
+recv_async(fc_flow *flow, const fc_then *then, enum fc_step_wish wish)
+{
+	if (enter(&flow->has_receiver))
+		wait_for(flow, then, wish);
+	else
+		fc_then_call(then, flow->call, misuse(flow, two_receive), NULL);
+}
+
 void
 fc_flow_recv_async(fc_flow *flow, const fc_then *then)
 {
-	if (enter(&flow->has_receiver))
-		wait_for(flow, then, false);
-	else
-		fc_then_call(then, flow->call, misuse(flow, two_receive), NULL);
+	recv_async(flow, then, FC_WISH_MESSAGE);
+}
+
+void
+fc_flow_recv_head_async(fc_flow *flow, const fc_then *then)
+{
+	recv_async(flow, then, FC_WISH_HEAD);
 }
 
 void
@@ -578,7 +627,7 @@ fc_flow_finish_async(fc_flow *flow, const fc_then *then)
 		return;
 	}
 	discard(flow);
-	wait_for(flow, then, true);
+	wait_for(flow, then, FC_WISH_END);
 }
 
 /* Locked. Takes the step out, if it is `due`. */
@@ -604,7 +653,7 @@ call_due(fc_flow *flow)
 	fc_lock(&flow->lock);
 	sent = take_step(&flow->send, flow->send.state == FC_STEP_READY);
 	received = take_step(&flow->recv, fc_flow_is_due(flow));
-	code = flow->code;
+	code = received.wish == FC_WISH_HEAD ? head_code(flow) : flow->code;
 	fc_unlock(&flow->lock);
 	if (sent.state == FC_STEP_READY) {
 		leave(&flow->has_sender);
@@ -612,11 +661,11 @@ call_due(fc_flow *flow)
 	}
 	if (received.state != FC_STEP_READY)
 		return sent.state == FC_STEP_READY;
-	if (received.finish)
-		message = code == FARCALL_OK ? flow->reply : NULL;
-	else
+	if (received.wish == FC_WISH_MESSAGE)
 		code = take(flow, &message);
-	if (received.finish)
+	else if (received.wish == FC_WISH_END && code == FARCALL_OK)
+		message = flow->reply;
+	if (received.wish == FC_WISH_END || (received.wish == FC_WISH_HEAD && code != FARCALL_OK))
 		tell_end(flow);
 	leave(&flow->has_receiver);
 	fc_then_call(&received.then, flow->call, code, message);

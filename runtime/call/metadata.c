@@ -6,6 +6,7 @@
 #include "runtime/call/metadata.h"
 
 #include "runtime/base/base64.h"
+#include "runtime/base/bytes.h"
 #include "runtime/base/log.h"
 
 #include <string.h>
@@ -16,13 +17,15 @@ ends_in_bin(const char *key, size_t size)
 	return size > 4 && memcmp(key + size - 4, "-bin", 4) == 0;
 }
 
-/* One or more base64 values joined by commas: as many items. false: no memory. */
+/* One or more base64 values joined by commas: as many items, within `left` more than one. A comma
+ * is a byte on the wire, less with HPACK, and an item is fifty. false: no memory. */
 static bool
-receive_binary(fc_metadata_item **to, fc_arena *arena, const fc_pair *pair, const char *key)
+receive_binary(
+    fc_metadata_item **to, fc_arena *arena, const fc_pair *pair, const char *key, size_t *left)
 {
 	const char *at = pair->value, *end = at + pair->value_size;
 
-	for (;;) {
+	for (;; (*left)--) {
 		const char *comma = (const char *)memchr(at, ',', (size_t)(end - at));
 		size_t size = (size_t)((comma != NULL ? comma : end) - at);
 		uint8_t *value = (uint8_t *)fc_arena_alloc(arena, size + 1);
@@ -41,12 +44,17 @@ receive_binary(fc_metadata_item **to, fc_arena *arena, const fc_pair *pair, cons
 		}
 		if (comma == NULL)
 			return true;
+		if (*left == 0) {
+			fc_log(
+			    FARCALL_LOG_INFO, "metadata %s: too many commas, values dropped", key);
+			return true;
+		}
 		at = comma + 1;
 	}
 }
 
 static bool
-receive_one(fc_metadata_item **to, fc_arena *arena, const fc_pair *pair)
+receive_one(fc_metadata_item **to, fc_arena *arena, const fc_pair *pair, size_t *left)
 {
 	const char *key = fc_arena_strndup(arena, pair->name, pair->name_size);
 	fc_metadata_item *item = *to;
@@ -54,7 +62,7 @@ receive_one(fc_metadata_item **to, fc_arena *arena, const fc_pair *pair)
 	if (key == NULL)
 		return false;
 	if ((pair->flags & FC_PAIR_BASE64) != 0)
-		return receive_binary(to, arena, pair, key);
+		return receive_binary(to, arena, pair, key, left);
 	item->key = key;
 	item->value = fc_arena_strndup(arena, pair->value, pair->value_size);
 	item->size = pair->value_size;
@@ -67,19 +75,20 @@ bool
 fc_metadata_receive(farcall_metadata *metadata, fc_arena *arena, size_t n, const fc_pair *pairs)
 {
 	fc_metadata_item *items, *to;
-	size_t most = n;
+	size_t commas = 0, left;
 
 	if (n == 0)
 		return true;
 	for (size_t i = 0; i < n; i++)
 		if ((pairs[i].flags & FC_PAIR_BASE64) != 0)
 			for (size_t j = 0; j < pairs[i].value_size; j++)
-				most += pairs[i].value[j] == ',';
-	items = to = (fc_metadata_item *)fc_arena_alloc(arena, most * sizeof *items);
+				commas += pairs[i].value[j] == ',';
+	left = FC_MIN(commas, FC_SPLITS_MOST);
+	items = to = (fc_metadata_item *)fc_arena_alloc(arena, (n + left) * sizeof *items);
 	if (items == NULL)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!receive_one(&to, arena, &pairs[i]))
+		if (!receive_one(&to, arena, &pairs[i], &left))
 			return false;
 	metadata->items = items;
 	metadata->n = (size_t)(to - items);

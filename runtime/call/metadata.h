@@ -28,10 +28,12 @@ typedef struct fc_pairs {
 	fc_pair *at;
 } fc_pairs;
 
-#define FC_PAIRS_MOST 128u /* pairs that a call sends in one list */
+#define FC_PAIRS_MOST 128u  /* pairs that a call sends in one list */
+#define FC_SPLITS_MOST 128u /* values of a list received that stand behind commas */
 
-/* Copies what arrived. Values that are no base64 are dropped with a log line (a peer must not be
- * able to fail a call by them). false: the arena is at its cap or out of memory. */
+/* Copies what arrived. Values that are no base64, or behind too many commas, are dropped with a log
+ * line (a peer must not be able to fail a call by them). false: the arena is at its cap or out of
+ * memory. */
 bool fc_metadata_receive(
     farcall_metadata *metadata, fc_arena *arena, size_t n, const fc_pair *pairs);
 

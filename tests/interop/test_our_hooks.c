@@ -3,12 +3,11 @@
  * and that wants a token. Its command line follows as arguments; it prints its port and ends with
  * its standard input.
  */
+#include "tests/interop/child.h"
 #include "tests/support/pair.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <uv.h>
 
@@ -83,7 +82,7 @@ failed_with(uint32_t code, const char *text, const void *bytes, size_t size)
 	request.text = (char *)(uintptr_t)text;
 	request.data.data = (uint8_t *)(uintptr_t)bytes;
 	request.data.len = size;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_fail(call, &request, NULL), code);
 	assert_string_equal(farcall_call_status_message(call), text);
 	return call;
@@ -159,35 +158,6 @@ paths_and_bytes_are_enough(void **state)
 	free(bytes);
 }
 
-/* Starts the command; its standard input in *input, its port from its first line. */
-static pid_t
-start_server(char **command, int *input, unsigned *port)
-{
-	int in[2], out[2];
-	char line[32] = "";
-	pid_t pid;
-
-	if (pipe(in) != 0 || pipe(out) != 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[0]), close(in[1]), close(out[0]), close(out[1]);
-		execvp(command[0], command);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	for (size_t n = 0; n < sizeof line - 1 && read(out[0], line + n, 1) == 1; n++)
-		if (line[n] == '\n')
-			break;
-	close(out[0]);
-	*input = in[1];
-	*port = (unsigned)strtoul(line, NULL, 10);
-	return pid;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -199,28 +169,16 @@ main(int argc, char **argv)
 	    cmocka_unit_test(paths_and_bytes_are_enough),
 	};
 	static const farcall_interceptor hooks = {.begin = add_token};
-	int input, status, failed;
-	char target[32];
-	unsigned port;
-	pid_t pid;
+	int failed;
+	child server;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: test_our_hooks SERVER [ARGUMENT...]\n");
-		return 2;
-	}
-	pid = start_server(argv + 1, &input, &port);
-	if (pid < 0 || port == 0) {
-		fprintf(stderr, "test_our_hooks: %s did not start\n", argv[1]);
-		return 1;
-	}
-	snprintf(target, sizeof target, "127.0.0.1:%u", port);
-	with_token = farcall_channel_open(target);
-	without = farcall_channel_open(target);
+	child_start_as_told(&server, argc, argv);
+	with_token = farcall_channel_open(server.target);
+	without = farcall_channel_open(server.target);
 	farcall_channel_intercept(with_token, &hooks, sizeof hooks, NULL);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	farcall_channel_close(with_token);
 	farcall_channel_close(without);
-	close(input);
-	waitpid(pid, &status, 0);
+	child_stop(&server);
 	return failed;
 }

@@ -2,13 +2,10 @@
  * Our client's retries, hedges and round robin against servers that others wrote. Their command
  * line follows as arguments; it prints three ports and ends with its standard input.
  */
+#include "tests/interop/child.h"
 #include "tests/support/pair.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <uv.h>
 
@@ -22,7 +19,7 @@
 #define CONFIG(policy) \
 	"{\"methodConfig\": [{\"name\": [{\"service\": \"pair.Test\"}], " policy "}]}"
 
-static unsigned ports[3];
+static child servers;
 static char shown[256], error[512];
 static uint32_t shown_number;
 
@@ -32,8 +29,8 @@ open_channel(const char *config)
 	farcall_channel *channel;
 	char target[96];
 
-	snprintf(target, sizeof target, "ipv4:127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", ports[0],
-	    ports[1], ports[2]);
+	snprintf(target, sizeof target, "ipv4:127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
+	    servers.ports[0], servers.ports[1], servers.ports[2]);
 	channel = farcall_channel_open(target);
 	farcall_channel_set_service_config(channel, config);
 	assert_string_equal(farcall_channel_error(channel), "");
@@ -55,7 +52,7 @@ call_it(farcall_channel *channel, method *fn, const char *text, uint32_t number,
 	request.number = number;
 	request.data.data = (uint8_t *)(uintptr_t)data;
 	request.data.len = strlen(data);
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = fn(call, &request, &reply);
 	if (code == FARCALL_OK) {
 		snprintf(shown, sizeof shown, "%s", reply->text);
@@ -107,7 +104,7 @@ streams(void **state)
 	Pair__Message request = PAIR__MESSAGE__INIT;
 
 	(void)state;
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_chat__start(call), FARCALL_OK);
 	request.text = "stream";
 	request.number = 2;
@@ -196,36 +193,6 @@ round_robin(void **state)
 	farcall_channel_close(channel);
 }
 
-/* Starts the command; its standard input in *input, its ports from its first line. */
-static pid_t
-start_server(char **command, int *input)
-{
-	int in[2], out[2];
-	char line[64] = "";
-	pid_t pid;
-
-	if (pipe(in) != 0 || pipe(out) != 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[0]), close(in[1]), close(out[0]), close(out[1]);
-		execvp(command[0], command);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	for (size_t n = 0; n < sizeof line - 1 && read(out[0], line + n, 1) == 1; n++)
-		if (line[n] == '\n')
-			break;
-	close(out[0]);
-	*input = in[1];
-	if (sscanf(line, "%u %u %u", &ports[0], &ports[1], &ports[2]) != 3)
-		ports[2] = 0;
-	return pid;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -237,20 +204,10 @@ main(int argc, char **argv)
 	    cmocka_unit_test(throttling),
 	    cmocka_unit_test(round_robin),
 	};
-	int input, status, failed;
-	pid_t pid;
+	int failed;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: test_our_retries SERVER [ARGUMENT...]\n");
-		return 2;
-	}
-	pid = start_server(argv + 1, &input);
-	if (pid < 0 || ports[2] == 0) {
-		fprintf(stderr, "test_our_retries: %s did not start\n", argv[1]);
-		return 1;
-	}
+	child_start_as_told(&servers, argc, argv);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	close(input);
-	waitpid(pid, &status, 0);
+	child_stop(&servers);
 	return failed;
 }

@@ -46,13 +46,13 @@ a_handler_waits_for_its_client(void **state)
 	puppet_open(&s.p, &c, "/stream.Test/Count", 0, NULL);
 	c.lazy = true;
 	stage_count_on(&c, N, SIZE);
-	puppet_until(&s.p, c.received > 50);
+	puppet_until(&s.p, atomic_load(&s.streams.sent) >= (int)WINDOW / (SIZE + 100));
 	settle(&s, &s.streams.sent);
 	assert_in_range(
 	    atomic_load(&s.streams.sent), WINDOW / (SIZE + 100), most_said(WINDOW, SIZE));
 	/* As long as it takes a little, it gets a little. */
 	puppet_take(&c);
-	puppet_until(&s.p, atomic_load(&s.streams.sent) >= (int)(2 * (WINDOW / (SIZE + 100))));
+	puppet_until(&s.p, atomic_load(&s.streams.sent) >= 2 * ((int)WINDOW / (SIZE + 100)));
 	settle(&s, &s.streams.sent);
 	assert_in_range(
 	    atomic_load(&s.streams.sent), 2 * (WINDOW / (SIZE + 100)), most_said(2 * WINDOW, SIZE));
@@ -115,6 +115,10 @@ a_client_waits_for_its_handler(void **state)
 	stage_register(&s);
 	stage_open(&s);
 	puppet_open(&s.p, &c, sum, 0, NULL);
+	for (; said < WINDOW_HERE / (SIZE + 100); said++) {
+		puppet_until(&s.p, !c.waiting);
+		puppet_number(&c, 1, SIZE);
+	}
 	for (int quiet = 0; quiet < 50; quiet = c.waiting ? quiet + 1 : 0) {
 		while (!c.waiting) {
 			puppet_number(&c, 1, SIZE);

@@ -8,17 +8,27 @@ import grpc
 import pair_pb2
 import pair_pb2_grpc
 
-lock = threading.Lock()
+lock = threading.Condition()
 seen = {}  # text: what came as grpc-previous-rpc-attempts, one for each attempt
 cancelled = [0]
 
 
+def number_of(context):
+    """What the client numbers its attempts by."""
+    return dict(context.invocation_metadata()).get("grpc-previous-rpc-attempts", "-")
+
+
 def note(request, context):
-    """The attempt's number, from 0."""
-    previous = dict(context.invocation_metadata()).get("grpc-previous-rpc-attempts", "-")
+    """How many attempts came before."""
     with lock:
-        seen.setdefault(request.text, []).append(previous)
+        seen.setdefault(request.text, []).append(number_of(context))
+        lock.notify_all()
         return len(seen[request.text]) - 1
+
+
+def attempts(text):
+    """As they were numbered: those of a hedged call may arrive in any order."""
+    return " ".join(sorted(seen[text]))
 
 
 class Test(pair_pb2_grpc.TestServicer):
@@ -29,7 +39,7 @@ class Test(pair_pb2_grpc.TestServicer):
         """Fails `number` times, then answers with what it has seen of the call."""
         if note(request, context) < request.number:
             context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
-        return pair_pb2.Message(text=" ".join(seen[request.text]), number=self.index)
+        return pair_pb2.Message(text=attempts(request.text), number=self.index)
 
     def Fail(self, request, context):
         """Fails once, and says when to come again: `data`; then answers."""
@@ -53,14 +63,18 @@ class Test(pair_pb2_grpc.TestServicer):
         yield pair_pb2.Message(text=" ".join(seen[requests[0].text]))
 
     def Wait(self, request, context):
-        """The first attempts wait until they are cancelled; number `number` answers."""
-        if note(request, context) < request.number:
+        """Number `number` answers, once all have come; the others wait until they are cancelled."""
+        note(request, context)
+        if number_of(context) == str(request.number):
+            with lock:
+                lock.wait_for(lambda: len(seen[request.text]) > request.number, 20)
+        else:
             gone = threading.Event()
             context.add_callback(gone.set)
             if gone.wait(20):
                 with lock:
                     cancelled[0] += 1
-        return pair_pb2.Message(text=" ".join(seen[request.text]))
+        return pair_pb2.Message(text=attempts(request.text))
 
     def Custom(self, request, context):
         with lock:

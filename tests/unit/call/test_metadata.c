@@ -145,6 +145,40 @@ what_arrives_is_copied_and_decoded(void **state)
 	fc_arena_reset(&arena);
 }
 
+/* What commas make of a list is bounded, at the bound and one past it; fields behind it still
+ * arrive. */
+static void
+commas_make_no_more_than_their_share(void **state)
+{
+	static const size_t sizes[] = {FC_SPLITS_MOST - 1, FC_SPLITS_MOST, FC_SPLITS_MOST + 1, 900};
+	char commas[900];
+	size_t size;
+
+	(void)state;
+	memset(commas, ',', sizeof commas);
+	for (size_t i = 0; i < FC_COUNT(sizes); i++) {
+		fc_pair pairs[] = {
+		    PAIR("many-bin", "", FC_PAIR_BASE64),
+		    PAIR("two-bin", "AQ,Ag", FC_PAIR_BASE64),
+		    PAIR("text", "value", 0),
+		};
+		farcall_metadata metadata = {0, NULL};
+		fc_arena arena;
+
+		pairs[0].value = commas;
+		pairs[0].value_size = (uint32_t)sizes[i];
+		fc_arena_init(&arena, NULL, 1 << 16, NULL, 0);
+		assert_true(fc_metadata_receive(&metadata, &arena, FC_COUNT(pairs), pairs));
+		assert_int_equal(metadata.n, FC_COUNT(pairs) + FC_SPLITS_MOST);
+		assert_memory_equal(farcall_metadata_get_bin(&metadata, "two-bin", &size), "\1", 1);
+		/* Its second value still had a place, or it had none. */
+		assert_int_equal(
+		    metadata.items[metadata.n - 2].value[0], sizes[i] < FC_SPLITS_MOST ? 2 : 1);
+		assert_string_equal(farcall_metadata_get(&metadata, "text"), "value");
+		fc_arena_reset(&arena);
+	}
+}
+
 static void
 no_memory_is_said(void **state)
 {
@@ -193,6 +227,7 @@ main(void)
 	    clean_test(the_number_of_pairs_is_limited),
 	    clean_test(too_much_is_exhausted_not_lost),
 	    clean_test(what_arrives_is_copied_and_decoded),
+	    clean_test(commas_make_no_more_than_their_share),
 	    clean_test(no_memory_is_said),
 	    clean_test(base64_goes_and_comes),
 	};
