@@ -101,6 +101,38 @@ sum_at_its_leisure(farcall_call *call, Stream__Message *reply)
 	return test_stream_sum(call, reply);
 }
 
+/* A proxy that has one stream's buffer full may read nothing at all for the moment, not even that
+ * its windows have opened (haproxy does): so it must be able to get rid of what it has of the
+ * others, or both ends wait for ever. */
+static void
+a_deaf_client_may_say_what_its_streams_hold(void **state)
+{
+	enum { N = 30, SIZE = 500000 };
+	static puppet_call c[N];
+	stage s;
+
+	(void)state;
+	stage_init(&s, false);
+	s.ops.sum = sum_at_its_leisure;
+	stage_register(&s);
+	stage_open(&s);
+	stage_cancelled(&s); /* it has heard of the windows */
+	s.p.deaf = true;
+	for (int i = 0; i < N; i++) {
+		puppet_open(&s.p, &c[i], sum, 0, NULL);
+		puppet_number(&c[i], (uint32_t)i, SIZE);
+		puppet_until(&s.p, !c[i].waiting);
+	}
+	s.p.deaf = false;
+	atomic_store(&s.go, true);
+	for (int i = 0; i < N; i++) {
+		puppet_end(&c[i]);
+		puppet_until(&s.p, c[i].ended);
+		assert_int_equal(c[i].code, FARCALL_OK);
+	}
+	stage_end(&s);
+}
+
 static void
 a_client_waits_for_its_handler(void **state)
 {
@@ -590,6 +622,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    clean_test(a_handler_waits_for_its_client),
 	    clean_test(a_client_that_is_deaf),
+	    clean_test(a_deaf_client_may_say_what_its_streams_hold),
 	    clean_test(a_client_waits_for_its_handler),
 	    clean_test(stalled_streams_are_bounded),
 	    clean_test(one_thread_sends_while_another_receives),
