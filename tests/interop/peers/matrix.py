@@ -67,19 +67,23 @@ class Score:
 class Server:
     """A program that prints "listens on ADDRESS", or is given `address` to listen on; ended with the block.
 
+    `pass_fds`: sockets that it inherits and `address` is one of: they take connections before it does.
+
     `score`: it must end well, by SIGTERM; that is counted.
     """
 
-    def __init__(self, name, command, address=None, env=None, score=None):
+    def __init__(self, name, command, address=None, env=None, score=None, pass_fds=()):
         self.name, self.command, self.address, self.env, self.score = name, command, address, env, score
+        self.pass_fds = pass_fds
         self.log = tempfile.TemporaryFile("w+")
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=self.env)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=self.env,
+                                        pass_fds=self.pass_fds)
         try:
             if self.address is None:
                 self.address = self.read_address()
-            else:
+            elif not self.pass_fds:
                 self.await_socket()
         except BaseException:
             self.process.kill()
@@ -271,7 +275,8 @@ class Matrix:
             }}""")
         self.behind("nginx", ["nginx", "-e", "stderr", "-p", self.folder, "-c", self.folder / "nginx.conf"], OURS)
 
-    def run_haproxy(self):
+    def haproxy(self, bind, server):
+        """The command; it listens on `bind` and asks `server`."""
         (self.folder / "haproxy.cfg").write_text(f"""
 global
     maxconn 500
@@ -281,13 +286,23 @@ defaults
     timeout client 60s
     timeout server 60s
 frontend grpc
-    bind unix@{self.folder}/proxy proto h2
+    bind {bind} proto h2
     default_backend farcall
 backend farcall
-    server one unix@{self.folder}/s proto h2
+    server one {server} proto h2
 """)
-        self.behind("haproxy", ["haproxy", "-db", "-q", "-f", self.folder / "haproxy.cfg"], OURS,
+        return ["haproxy", "-db", "-q", "-f", self.folder / "haproxy.cfg"]
+
+    def run_haproxy(self):
+        many = "--concurrent_calls=100"
+        self.behind("haproxy", self.haproxy(f"unix@{self.folder}/proxy", f"unix@{self.folder}/s"), OURS, many,
                     not_of_grpcio=EARLY_ENDS)
+        # Sockets of TCP hold megabytes, and a proxy that waits for a window may have to read all that is before it.
+        with self.farcall_server() as server, socket.create_server(("127.0.0.1", 0)) as front:
+            command = self.haproxy(f"fd@{front.fileno()}", server.address.removeprefix("ipv4:"))
+            with Server("haproxy", command, f"ipv4:127.0.0.1:{front.getsockname()[1]}",
+                        pass_fds=[front.fileno()]) as proxy:
+                self.farcall_cases("haproxy, TCP -> farcall", proxy, ["concurrent_large_unary"] * 10, many)
 
 
 # peer: (programs, Python's modules) that it needs
