@@ -44,9 +44,13 @@ on_deliver(fc_task *task)
 	fc_client_call *call = FC_CONTAINER(task, fc_client_call, deliver);
 	farcall_channel *channel = call->channel;
 
-	fc_channel_hold(channel);
 	fc_call_tell(call);
-	channel->active--;
+	channel->active--; /* the call keeps it */
+	if (FARCALL_LIKELY(!channel->shut)) {
+		fc_call_drop(&call->call);
+		return;
+	}
+	fc_channel_hold(channel);
 	fc_call_drop(&call->call);
 	fc_channel_check_over(channel);
 	fc_channel_drop(channel);
@@ -70,7 +74,7 @@ fc_call_tell(fc_client_call *call)
 static void
 take_apart(fc_client_call *call)
 {
-	atomic_store(&call->phase, FC_CALL_DONE);
+	atomic_store_explicit(&call->phase, FC_CALL_DONE, memory_order_release);
 	fc_attempt_drop(call, call->call.code);
 	if (FARCALL_UNLIKELY(call->waits))
 		fc_picker_left(call);

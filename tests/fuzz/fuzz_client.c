@@ -247,6 +247,7 @@ send_some(slot *s, size_t size)
 
 	pair__message__init(&request);
 	s->sending = true;
+	farcall_call_set_message_compression(s->call, size % 600 != 0);
 	request.data.data = bytes;
 	request.data.len = size;
 	if (s->kind == RAW_STREAM)

@@ -20,6 +20,7 @@
 #define FIELDS_MOST 24
 
 static size_t blocks, countdown;
+static bool sticky;
 
 void
 fuzz_must(bool right, const char *what)
@@ -35,7 +36,9 @@ fuzz_must(bool right, const char *what)
 static bool
 refuse(void)
 {
-	return countdown != 0 && --countdown == 0;
+	if (countdown > 1 || !sticky)
+		return countdown != 0 && --countdown == 0;
+	return countdown == 1;
 }
 
 static void *
@@ -644,7 +647,8 @@ fuzz_world_open(fuzz_world *w, bool peer_is_client, const uint8_t *data, size_t 
 	fuzz_must(w->loop != NULL, "a loop");
 	if (!peer_is_client)
 		listen_as_peer(w);
-	countdown = data[2];
+	countdown = data[2] & 127;
+	sticky = data[2] > 127;
 	return true;
 }
 

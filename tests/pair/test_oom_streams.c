@@ -420,8 +420,6 @@ on_sent(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, 
 		farcall_call_half_close(l.call);
 }
 
-static uint64_t patience = 500; /* ms; what fails for lack of memory may hang until then */
-
 /* A failure comes again, in place of the first message. */
 static void
 on_head(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, void *data)
@@ -433,6 +431,8 @@ on_head(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, 
 	if (call == l.call)
 		receive();
 }
+
+static uint64_t patience = 500; /* ms; what fails for lack of memory may hang until then */
 
 static void
 start(void)

@@ -69,6 +69,25 @@ a_server_says_it_once_a_minute(void **state)
 	test_log_release();
 }
 
+static void
+the_last_thread_is_told(void **state)
+{
+	const fc_crew_shortage shortage = {
+	    .last = true, .threads = 4, .at_work = 3, .name = "/a/B"};
+	farcall_server *server = farcall_server_new();
+	fc_server_loop at = {.server = server};
+
+	(void)state;
+	test_log_catch();
+	fc_server_on_short(&at, &shortage);
+	assert_string_equal(test_log_last(),
+	    "/a/B has taken the last thread but one: 3 of 4 are in handlers that block or wait in "
+	    "a "
+	    "stream's steps; one more will hold up its loop (farcall_server_set_handler_threads)");
+	test_log_release();
+	farcall_server_free(server);
+}
+
 /* So many items have been given to other threads, or wait for one. */
 static void
 wait_for_pooled(const test_pair *pair, size_t n)
@@ -140,6 +159,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    clean_test(the_log_says_who_waits_and_what_to_do),
 	    clean_test(a_server_says_it_once_a_minute),
+	    clean_test(the_last_thread_is_told),
 	    clean_test(the_queue_is_as_long_as_it_is_set),
 	    clean_test(the_setting_has_limits),
 	};
