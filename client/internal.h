@@ -26,7 +26,7 @@
 #define FC_CLIENT_KEEP_CALLS 256 /* call objects kept for the next calls */
 #define FC_CLIENT_POOL_MOST (8u * 1024u * 1024u)
 #define FC_CLIENT_STREAM_WINDOW (1u << 20)
-#define FC_CLIENT_CONNECTION_WINDOW (4u << 20)
+#define FC_CLIENT_CONNECTION_WINDOW FC_CONN_WINDOW
 #define FC_CLIENT_SETTINGS_NS (30 * FC_NS_PER_S)
 #define FC_CLIENT_UNDRIVEN_NS (10 * FC_NS_PER_MS) /* then it is polled before it is written to */
 #define FC_CLIENT_SPIN_MOST_US 10000u

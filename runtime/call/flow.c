@@ -156,12 +156,14 @@ fc_flow_enqueue(fc_flow *flow)
 static void
 let_write(fc_flow *flow)
 {
-	if (!flow->over && !fc_flow_has_room(flow))
-		return;
+	bool waits = flow->send.state == FC_STEP_WAITS || flow->send.state == FC_STEP_BLOCKS;
+
+	if (!waits || (!flow->over && !fc_flow_has_room(flow)))
+		return; /* a draft that does not wait is its sender's */
 	if (flow->send.state == FC_STEP_BLOCKS) {
 		flow->send.state = FC_STEP_NONE;
 		fc_cond_signal(&flow->writable);
-	} else if (flow->send.state == FC_STEP_WAITS) {
+	} else {
 		flow->send.code = fc_flow_enqueue(flow);
 		flow->send.state = FC_STEP_READY;
 	}

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 static farcall_channel *channel;
+static const char *target;
 
 static farcall_call *
 new_call(void)
@@ -286,6 +287,54 @@ compression(void **state)
 	}
 }
 
+typedef struct waiters {
+	atomic_int ok, refused, other;
+} waiters;
+
+static void
+count_waiter(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
+{
+	waiters *w = (waiters *)data;
+
+	(void)reply;
+	if (code == FARCALL_OK)
+		atomic_fetch_add(&w->ok, 1);
+	else if (code == FARCALL_RESOURCE_EXHAUSTED &&
+	    strstr(farcall_call_error(call), "3 calls wait for") != NULL)
+		atomic_fetch_add(&w->refused, 1);
+	else
+		atomic_fetch_add(&w->other, 1);
+	farcall_call_free(call);
+}
+
+/* All begin in one step, before there is a connection. */
+static void
+calls_that_may_wait(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	farcall_loop *loop = farcall_loop_new();
+	farcall_channel *few_waiting;
+	waiters w = {.ok = 0};
+
+	(void)state;
+	few_waiting = farcall_channel_open(target);
+	farcall_channel_set_loop(few_waiting, loop);
+	farcall_channel_set_max_waiting(few_waiting, 3);
+	for (int i = 0; i < 5; i++) {
+		farcall_call *call = farcall_call_new(few_waiting);
+
+		farcall_call_set_timeout_ms(call, 30000);
+		pair_test_echo__async(call, &request, count_waiter, &w);
+	}
+	while (atomic_load(&w.ok) + atomic_load(&w.refused) + atomic_load(&w.other) < 5)
+		farcall_loop_step(loop, 100);
+	assert_int_equal(atomic_load(&w.ok), 3);
+	assert_int_equal(atomic_load(&w.refused), 2);
+	farcall_channel_close(few_waiting);
+	farcall_loop_step(loop, 0);
+	farcall_loop_free(loop);
+}
+
 static void
 not_there(void **state)
 {
@@ -310,6 +359,7 @@ main(int argc, char **argv)
 	    cmocka_unit_test(much_metadata),
 	    cmocka_unit_test(sizes),
 	    cmocka_unit_test(compression),
+	    cmocka_unit_test(calls_that_may_wait),
 	    cmocka_unit_test(not_there),
 	};
 	int failed;
@@ -317,7 +367,8 @@ main(int argc, char **argv)
 
 	child_start_as_told(&server, argc, argv);
 	server_compresses = strcmp(argv[argc - 1], "gzip") == 0;
-	channel = farcall_channel_open(server.target);
+	target = server.target;
+	channel = farcall_channel_open(target);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	farcall_channel_close(channel);
 	child_stop(&server);
