@@ -144,11 +144,11 @@ static void
 check_unary(farcall_call *call, const ProtobufCMessage *request)
 {
 	if (call->method->shape != FARCALL_UNARY)
-		fc_call_misuse(call, "invoke is for unary methods");
+		fc_call_misstart(call, "invoke is for unary methods");
 	else if (request == NULL)
-		fc_call_misuse(call, "the request is NULL");
+		fc_call_misstart(call, "the request is NULL");
 	else if (request->descriptor != call->method->request)
-		fc_call_misuse(call, "the request is a message of another type");
+		fc_call_misstart(call, "the request is a message of another type");
 }
 
 /* While the call is under way its outcome is not ours to write. */

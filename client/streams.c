@@ -319,13 +319,13 @@ check_start(farcall_call *call, const ProtobufCMessage *request)
 	const farcall_method *method = call->method;
 
 	if (method->shape == FARCALL_UNARY)
-		fc_call_misuse(call, "start is for streaming methods");
+		fc_call_misstart(call, "start is for streaming methods");
 	else if (method->shape != FARCALL_SERVER_STREAM && request != NULL)
-		fc_call_misuse(call, "start: the requests of this method are sent one by one");
+		fc_call_misstart(call, "start: the requests of this method are sent one by one");
 	else if (method->shape == FARCALL_SERVER_STREAM && request == NULL)
-		fc_call_misuse(call, "the request is NULL");
+		fc_call_misstart(call, "the request is NULL");
 	else if (request != NULL && request->descriptor != method->request)
-		fc_call_misuse(call, "the request is a message of another type");
+		fc_call_misstart(call, "the request is a message of another type");
 }
 
 static void

@@ -170,13 +170,26 @@ say_misuse(farcall_call *call, const char *what)
 	call->error = text;
 }
 
-farcall_code
-fc_call_misuse(farcall_call *call, const char *what)
+static void
+log_misuse(const farcall_call *call, const char *what)
 {
 	const char *path = call != NULL && call->method != NULL ? call->method->path : "call";
 
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", path, what);
-	if (call == NULL || call->ops->server || is_client_stream(call))
+}
+
+void
+fc_call_misstart(farcall_call *call, const char *what)
+{
+	log_misuse(call, what);
+	fc_call_settle(call, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, what, strlen(what));
+}
+
+farcall_code
+fc_call_misuse(farcall_call *call, const char *what)
+{
+	log_misuse(call, what);
+	if (call == NULL || call->ops->server || is_client_stream(call) || is_under_way(call))
 		return FARCALL_FAILED_PRECONDITION;
 	if (call->ops->ended != NULL && call->ops->ended(call)) {
 		say_misuse(call, what);

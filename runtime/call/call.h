@@ -144,9 +144,12 @@ farcall_code fc_call_settle_error(farcall_call *call, const fc_error *error);
 void fc_call_spoil(farcall_call *call, const fc_error *error);
 
 /* Misuse by the program: a log line, and FAILED_PRECONDITION: on a client's call it sticks, unless
- * that has ended: then it is the answer and, after an OK, the call's text. A client's stream is its
- * owner's to write to: there it is the answer. */
+ * that has ended: then it is the answer and, after an OK, the call's text. A client's stream, and a
+ * call under way, is its owner's to write to: there it is the answer. */
 farcall_code fc_call_misuse(farcall_call *call, const char *what);
+
+/* The same of how a client's call is started, which nobody else has yet: it sticks. */
+void fc_call_misstart(farcall_call *call, const char *what);
 
 /* An arena of the call has refused: RESOURCE_EXHAUSTED. A client's stream fails when the message
  * that was to be built in it is sent. */

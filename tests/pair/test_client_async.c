@@ -190,6 +190,37 @@ a_call_may_be_looked_at_under_way(void **state)
 	settle();
 }
 
+/* What comes too late for a call under way is said in the log; the call goes on as it was. */
+static void
+what_comes_too_late_leaves_a_call_alone(void **state)
+{
+	farcall_call *call;
+	test_pair pair;
+	outcome to;
+
+	(void)state;
+	test_log_catch();
+	test_pair_init(&pair, "127.0.0.1:0");
+	test_pair_start(&pair);
+	prepare(&to);
+	call = start(pair.channel, pair_test_wait__async, &to);
+	for (int i = 0; i < 100; i++) {
+		farcall_call_add_metadata(call, "too", "late");
+		farcall_call_add_trailer(call, "too", "late");
+	}
+	assert_int_equal(test_log_count(), 200);
+	assert_non_null(strstr(test_log_last(), "/pair.Test/Wait: misuse: "));
+	test_wait_for(&pair.n_waiting, 1);
+	farcall_call_complete(pair.waiting[0], FARCALL_OK);
+	test_wait_for(&to.times, 1);
+	assert_int_equal(to.code, FARCALL_OK);
+	assert_string_equal(farcall_call_error(call), "");
+	farcall_call_free(call);
+	test_pair_fini(&pair);
+	settle();
+	test_log_release();
+}
+
 /* ---- cancel, free, close ---- */
 
 static void
@@ -524,6 +555,7 @@ main(void)
 	    clean_test(failures_known_at_the_start_come_the_same_way),
 	    clean_test(what_cannot_begin_is_told_at_once),
 	    clean_test(a_call_may_be_looked_at_under_way),
+	    clean_test(what_comes_too_late_leaves_a_call_alone),
 	    clean_test(a_call_can_be_cancelled_in_flight),
 	    clean_test(a_call_can_be_freed_in_flight),
 	    clean_test(closing_ends_all_with_cancelled),

@@ -18,22 +18,22 @@ class Queue(unittest.TestCase):
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
                 stub = pair_pb2_grpc.TestStub(channel)
-                stub.Echo(pair_pb2.Message(text="connected"), timeout=30)
-                futures = [stub.Slow.future(pair_pb2.Message(number=1500), timeout=60)
+                stub.Echo(pair_pb2.Message(text="connected"), timeout=120)
+                futures = [stub.Slow.future(pair_pb2.Message(number=1500), timeout=120)
                            for _ in range(CALLS)]
                 # Those that are refused hold nothing up: the server answers others at once.
-                self.assertEqual(stub.Echo(pair_pb2.Message(text="quick"), timeout=30).text, "quick")
+                self.assertEqual(stub.Echo(pair_pb2.Message(text="quick"), timeout=120).text, "quick")
                 refused = [f for f in futures if f.exception() is not None]
                 self.assertTrue(0 < len(refused) <= CALLS - 2, len(refused))
                 for future in refused:
                     self.assertEqual(future.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
                     self.assertEqual(future.details(), "too many calls wait for handlers that block")
-                self.assertEqual(stub.Slow(pair_pb2.Message(number=1), timeout=30).text, "")
+                self.assertEqual(stub.Slow(pair_pb2.Message(number=1), timeout=120).text, "")
             process.stdin.close()
             log = process.stderr.read()
             self.assertIn("/pair.Test/Slow has waited ", log)
             self.assertIn("(farcall_server_set_handler_threads)", log)
-            self.assertEqual(process.wait(10), 0)
+            self.assertEqual(process.wait(60), 0)
 
 
 if __name__ == "__main__":
