@@ -279,13 +279,11 @@ headed(const farcall_call *base)
 	return atomic_load_explicit(&call->streaming.headed, memory_order_acquire);
 }
 
-/* A stream's program may ask while its owner still looks for a line that serves it. */
+/* The program may ask while the owner still looks for a line that serves the call. */
 static const fc_line *
 line_of(const fc_client_call *call)
 {
-	const farcall_call *base = &call->call;
-
-	return base->flow == NULL || headed(base) || ended(base) ? call->line : NULL;
+	return headed(&call->call) || ended(&call->call) ? call->line : NULL;
 }
 
 static const char *

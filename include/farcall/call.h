@@ -85,7 +85,8 @@ FARCALL_API bool farcall_call_message_compressed(const farcall_call *call);
 
 /* ---- how it went ---- */
 
-/* The final status; OK while the call is in flight and nothing has failed. */
+/* The final status; OK until the call has ended, but for what was wrong before it started. These
+ * four, _metadata(), _trailers() and _peer() may be asked from any thread once a call is made. */
 FARCALL_API farcall_code farcall_call_code(const farcall_call *call);
 
 /* What lies behind the code, for programs; NONE while nothing has failed. */
@@ -98,7 +99,8 @@ FARCALL_API const char *farcall_call_error(const farcall_call *call);
 /* The peer's `grpc-message` alone, percent-decoded; "" if none. */
 FARCALL_API const char *farcall_call_status_message(const farcall_call *call);
 
-/* Received metadata: the request's on a server, the response's initial on a client. Never NULL. */
+/* Received metadata: the request's on a server, the response's initial on a client: of a stream
+ * from its arrival on, of a unary call when that has ended; before, it is empty. Never NULL. */
 FARCALL_API const farcall_metadata *farcall_call_metadata(const farcall_call *call);
 
 /* Received trailing metadata (client; after the end). Never NULL. */
@@ -143,7 +145,8 @@ FARCALL_API void *farcall_call_self(const farcall_call *call);
 /* What is called, as in the generated table; NULL before the call has started. */
 FARCALL_API const farcall_method *farcall_call_method(const farcall_call *call);
 
-/* "ipv4:127.0.0.1:51034", "unix:", "mem:name". On a client: the server, once connected, else "". */
+/* "ipv4:127.0.0.1:51034", "unix:", "mem:name". On a client: the server, of a stream once its
+ * response has begun, of a unary call when it has ended; else "". */
 FARCALL_API const char *farcall_call_peer(const farcall_call *call);
 
 /* Who is at the other end of a local socket; false where the transport cannot tell. Outputs that

@@ -109,11 +109,12 @@ is_client_stream(const farcall_call *call)
 	return call->flow != NULL && !call->ops->server;
 }
 
-/* Nothing of its outcome may be looked at yet. */
+/* A client's: its owner, perhaps on another thread, writes what becomes of it; until it has ended
+ * the program neither sees that nor adds to it. */
 static bool
 is_under_way(const farcall_call *call)
 {
-	return is_client_stream(call) && !call->ops->ended(call);
+	return !call->ops->server && call->started && !call->ops->ended(call);
 }
 
 farcall_code
@@ -176,7 +177,7 @@ fc_call_misuse(farcall_call *call, const char *what)
 	const char *path = call != NULL && call->method != NULL ? call->method->path : "call";
 
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", path, what);
-	if (call == NULL || call->ops->server || is_client_stream(call))
+	if (call == NULL || call->ops->server || is_client_stream(call) || is_under_way(call))
 		return FARCALL_FAILED_PRECONDITION;
 	if (call->ops->ended != NULL && call->ops->ended(call)) {
 		say_misuse(call, what);
@@ -235,9 +236,11 @@ outcome_of(const farcall_call *call)
 	outcome now = {FARCALL_OK, FARCALL_CAUSE_NONE, "", ""};
 	fc_spin *lock = (fc_spin *)(uintptr_t)&call->lock;
 
+	if (is_under_way(call))
+		return now;
 	if (!is_client_stream(call)) {
 		copy_outcome(call, &now);
-	} else if (!is_under_way(call)) {
+	} else {
 		fc_spin_lock(lock);
 		copy_outcome(call, &now);
 		fc_spin_unlock(lock);
@@ -453,7 +456,8 @@ farcall_call_add_trailer_bin(farcall_call *call, const char *key, const void *da
 const farcall_metadata *
 farcall_call_metadata(const farcall_call *call)
 {
-	if (call == NULL || (is_client_stream(call) && !call->ops->headed(call)))
+	if (call == NULL ||
+	    (is_client_stream(call) ? !call->ops->headed(call) : is_under_way(call)))
 		return &no_metadata;
 	return &call->received;
 }
