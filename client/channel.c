@@ -143,6 +143,7 @@ begin_lists(farcall_channel *channel)
 	channel->timeout_ns = FC_NEVER;
 	channel->keep_call = FC_PLAN_CALL_BYTES;
 	channel->keep_most = FC_PLAN_CHANNEL_BYTES;
+	channel->most_waiting = FC_CLIENT_WAITING_MOST;
 	channel->peer_timeout_ms = FC_CLIENT_PEER_TIMEOUT_MS;
 	channel->config.client = true;
 	channel->config.keepalive_timeout_ns = FC_CLIENT_KEEPALIVE_TIMEOUT_MS * FC_NS_PER_MS;
@@ -361,6 +362,14 @@ farcall_channel_set_retry_buffer(
 		return;
 	channel->keep_call = bytes_of_call;
 	channel->keep_most = bytes_of_channel;
+}
+
+void
+farcall_channel_set_max_waiting(farcall_channel *channel, size_t most)
+{
+	if (fc_channel_in_setup(channel, "set max waiting") &&
+	    fc_channel_in_range(channel, "max waiting", most, 1, INT32_MAX))
+		channel->most_waiting = most;
 }
 
 void

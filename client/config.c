@@ -135,8 +135,12 @@ read_name(const fc_json *at, const fc_method_config *method, fc_service_config *
 		if (strchr(service_name, '/') != NULL)
 			return fc_json_bad(&member, "a service's name has no '/'");
 	}
-	if (fc_json_enter(at, "method", &member) && !fc_json_text(&member, &method_name))
-		return false;
+	if (fc_json_enter(at, "method", &member)) {
+		if (!fc_json_text(&member, &method_name))
+			return false;
+		if (strchr(method_name, '/') != NULL)
+			return fc_json_bad(&member, "a method's name has no '/'");
+	}
 	if (service_name[0] == 0 && method_name[0] != 0)
 		return fc_json_bad(at, "a method without its service");
 	fc_json_warn(at, "service method");

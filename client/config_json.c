@@ -189,12 +189,26 @@ fc_json_text(const fc_json *at, const char **to)
 	return true;
 }
 
+/* Within a string it is written as outside. */
 bool
 fc_json_number(const fc_json *at, double *to)
 {
-	if (!json_is_number(at->value))
+	json_error_t wrong;
+	json_t *inside;
+
+	if (json_is_number(at->value)) {
+		*to = json_number_value(at->value);
+		return true;
+	}
+	if (!json_is_string(at->value))
 		return wrong_kind(at, "a number");
-	*to = json_number_value(at->value);
+	inside = json_loads(json_string_value(at->value), JSON_DECODE_ANY, &wrong);
+	if (!json_is_number(inside)) {
+		json_decref(inside);
+		return fc_json_bad(at, "\"%.40s\" is no number", json_string_value(at->value));
+	}
+	*to = json_number_value(inside);
+	json_decref(inside);
 	return true;
 }
 

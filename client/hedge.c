@@ -17,6 +17,8 @@ drop(fc_client_call *shadow)
 	atomic_store(&shadow->phase, FC_CALL_DONE);
 	shadow->call.intercept = NULL;
 	fc_attempt_drop(shadow, FARCALL_CANCELLED);
+	if (shadow->waits)
+		fc_picker_left(shadow);
 	fc_list_remove(&shadow->in_list);
 	fc_list_remove(&shadow->in_plan);
 	fc_call_drop(&shadow->call);

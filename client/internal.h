@@ -26,7 +26,7 @@
 #define FC_CLIENT_KEEP_CALLS 256 /* call objects kept for the next calls */
 #define FC_CLIENT_POOL_MOST (8u * 1024u * 1024u)
 #define FC_CLIENT_STREAM_WINDOW (1u << 20)
-#define FC_CLIENT_CONNECTION_WINDOW (4u << 20)
+#define FC_CLIENT_CONNECTION_WINDOW FC_CONN_WINDOW
 #define FC_CLIENT_SETTINGS_NS (30 * FC_NS_PER_S)
 #define FC_CLIENT_UNDRIVEN_NS (10 * FC_NS_PER_MS) /* then it is polled before it is written to */
 #define FC_CLIENT_SPIN_MOST_US 10000u
@@ -37,6 +37,7 @@
 #define FC_CLIENT_KEEPALIVE_MOST_MS 2147483647u
 #define FC_CLIENT_KEEPALIVE_TIMEOUT_MS 20000u
 #define FC_CLIENT_PLACES_MOST 64u
+#define FC_CLIENT_WAITING_MOST 100000u
 #define FC_CLIENT_STATES_MOST 32u /* changes that wait to be told */
 #define FC_CLIENT_FRUITLESS_MOST \
 	3u /* connections that served nothing, before they count as failed */
@@ -61,6 +62,7 @@ struct fc_waiter {
 	/* the owner */
 	fc_task start;  /* begins it, when it is posted */
 	fc_timer timer; /* not armed while its own thread drives: that bounds its turns */
+	bool counted; /* among the channel's active ones, until `start` runs; else it was posted */
 	bool begun;
 	bool done; /* under the lock, if `asleep` */
 
@@ -121,7 +123,7 @@ typedef struct fc_race {
 	size_t next;      /* place to begin */
 	bool tried;       /* some place could be begun */
 	fc_list lines;    /* that connect */
-	fc_timer stagger; /* then the next one is begun */
+	fc_timer stagger; /* then the next one is begun, or those that have failed again */
 } fc_race;
 
 void fc_race_order(fc_place *places, size_t n); /* families take turns; at most PLACES_MOST */
@@ -200,6 +202,7 @@ struct fc_line {
 	farcall_channel *channel;
 	fc_list in_channel;
 	fc_list in_race;      /* while it connects */
+	size_t place;         /* likewise: which of the places that race */
 	struct fc_node *node; /* round robin: whose it is, until it takes no new calls */
 	fc_list calls;        /* those that have a stream on it */
 	bool ready;           /* the peer has introduced itself */
@@ -269,8 +272,10 @@ typedef struct fc_client_call {
 	bool retried;   /* once, after a server had not seen it */
 	bool committed; /* the response's head has come: no retry */
 	bool sending;   /* the engine still needs the payload */
+	bool waits;     /* among the channel's pending */
 	fc_payload payload;
-	fc_block *packed; /* the request, of an async call; until it is committed */
+	fc_block *packed; /* the request, of an async call, if it is not in `out`; until it is
+	                     committed */
 	fc_text packed_text;
 	ProtobufCMessage *reply;
 	bool async;
@@ -346,6 +351,7 @@ bool fc_call_hooks_held(const fc_client_call *call);
 void fc_picker_take(farcall_channel *channel, fc_client_call *call);
 void fc_picker_again(farcall_channel *channel, fc_client_call *call); /* first in the queue */
 void fc_picker_later(farcall_channel *channel); /* goes on with the queue as a task */
+void fc_picker_left(fc_client_call *call);      /* it waits no more */
 void fc_picker_fail(
     farcall_channel *channel, bool all); /* those that do not wait for ready, or all */
 
@@ -378,6 +384,7 @@ struct farcall_channel {
 	uint64_t seed;  /* of the backoff's jitter; 0: by address and time */
 	fc_service_config *service;  /* NULL: none */
 	size_t keep_call, keep_most; /* bytes of requests kept for another attempt */
+	size_t most_waiting;         /* calls that may wait for a line */
 	atomic_bool used;
 	fc_error error;     /* the first failure of set-up; under `lock` */
 	atomic_bool failed; /* `error` is set */
@@ -387,7 +394,7 @@ struct farcall_channel {
 	fc_pool pool;     /* of calls: it outlives the loop */
 	fc_spin calls_lock;
 	fc_client_call *free_calls; /* under `calls_lock` */
-	size_t n_free_calls;
+	size_t n_free_calls, n_calls;
 	atomic_uint posted; /* tasks in the loop's mailbox */
 	atomic_bool yield;  /* the thread wants to drive */
 
@@ -409,11 +416,12 @@ struct farcall_channel {
 	uint64_t driven_at;
 	fc_subchannel sub;
 	fc_spread spread;
-	fc_list pending; /* calls that wait for a line */
-	fc_list held;    /* calls whose begin hooks pend */
-	fc_list planned; /* calls that rest before a retry, or hedge */
-	size_t kept;     /* bytes of requests kept for another attempt */
-	unsigned tokens; /* of the service config's throttling, thousandths */
+	fc_list pending;  /* calls that wait for a line */
+	size_t n_waiting; /* so many */
+	fc_list held;     /* calls whose begin hooks pend */
+	fc_list planned;  /* calls that rest before a retry, or hedge */
+	size_t kept;      /* bytes of requests kept for another attempt */
+	unsigned tokens;  /* of the service config's throttling, thousandths */
 	fc_list lines;
 	fc_list ready_waits;
 	fc_queue deferred; /* callbacks that wait for the thread; of fc_client_call.deliver */

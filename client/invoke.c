@@ -80,6 +80,21 @@ farcall_call_set_wait_for_ready(farcall_call *base, bool wait)
 	call->wait_for_ready = wait;
 }
 
+/* Through parents that have not started, whose own set-up is the program's as this one is: those
+ * that have, hold nobody for good. */
+static bool
+descends_from(const farcall_call *base, const farcall_call *ancestor)
+{
+	while (base != NULL && base != ancestor && base->ops == &fc_client_call_ops) {
+		fc_client_call *call = (fc_client_call *)(uintptr_t)base;
+
+		if (atomic_load(&call->phase) != FC_CALL_IDLE)
+			return false;
+		base = call->child.parent;
+	}
+	return base == ancestor;
+}
+
 void
 farcall_call_set_parent(farcall_call *base, const farcall_call *parent)
 {
@@ -88,6 +103,10 @@ farcall_call_set_parent(farcall_call *base, const farcall_call *parent)
 
 	if (call == NULL || parent == base)
 		return;
+	if (descends_from(parent, base)) {
+		fc_call_misuse(base, "set parent: the parent is a child of the call");
+		return;
+	}
 	if (held != NULL)
 		fc_refs_hold(&held->refs);
 	fc_call_leave(&call->child);
@@ -238,7 +257,22 @@ farcall_call_invoke(farcall_call *base, const farcall_method *method,
 
 /* ---- without blocking ---- */
 
-/* Into a block of the channel's pool: the program may change its message at once. */
+/* Where the request is packed to: what is left of the memory lent to the call, or a block that is
+ * given back as soon as it is of no more use. NULL: no memory. */
+static uint8_t *
+room_for(fc_client_call *call, size_t size)
+{
+	uint8_t *room = NULL;
+
+	if (call->plan == NULL)
+		room = (uint8_t *)fc_arena_spare(&call->call.out, size);
+	if (room != NULL)
+		return room;
+	call->packed = fc_pool_get(&call->channel->pool, sizeof(fc_block) + size);
+	return call->packed != NULL ? (uint8_t *)(call->packed + 1) : NULL;
+}
+
+/* The program may change its message at once. */
 static void
 pack(fc_client_call *call, const ProtobufCMessage *request)
 {
@@ -248,13 +282,12 @@ pack(fc_client_call *call, const ProtobufCMessage *request)
 
 	if (!set_payload(base, &payload, request))
 		return;
-	call->packed = fc_pool_get(&call->channel->pool, sizeof(fc_block) + payload.size);
-	if (call->packed == NULL) {
+	to = room_for(call, payload.size);
+	if (to == NULL) {
 		fc_call_settle(base, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "request: out of memory", sizeof "request: out of memory" - 1);
 		return;
 	}
-	to = (uint8_t *)(call->packed + 1);
 	payload.flat(&payload, to);
 	call->packed_text.at = (const char *)to;
 	call->packed_text.size = payload.size;

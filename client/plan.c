@@ -315,6 +315,8 @@ rest(fc_plan *plan, int64_t pushback)
 	call->sending = call->retried = false;
 	if (call->call.flow != NULL)
 		fc_flow_again(call->call.flow);
+	if (call->waits)
+		fc_picker_left(call);
 	fc_list_remove(&call->in_list);
 	fc_list_append(&channel->planned, &call->in_list);
 	return true;

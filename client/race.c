@@ -2,7 +2,9 @@
  * race.c: the places of a target against each other, by "Happy Eyeballs" (RFC 8305, gRFC A61).
  * Families take turns; the next place is begun 250 ms after the one before it, or at once when that
  * has failed; the first whose server has introduced itself wins, and the others are dropped. The
- * attempt has failed when each place has failed once.
+ * attempt has failed when each place has failed once. Until then those that have failed are tried
+ * again when the backoff has passed: a place that swallows everything takes 20 s to fail, and must
+ * not keep its neighbour, whose server was just restarting, from being found.
  */
 #include "client/internal.h"
 
@@ -53,6 +55,28 @@ fc_race_order(fc_place *places, size_t n)
 	}
 }
 
+static bool
+is_under_way(fc_race *race, size_t place)
+{
+	fc_list_each (item, next, &race->lines)
+		if (FC_CONTAINER(item, fc_line, in_race)->place == place)
+			return true;
+	return false;
+}
+
+/* All have been begun. */
+static void
+wait_for_another_round(farcall_channel *channel)
+{
+	fc_subchannel *sub = &channel->sub;
+	size_t under_way = 0;
+
+	fc_list_each (item, next, &sub->race.lines)
+		under_way++;
+	if (under_way != 0 && under_way < sub->resolver.n)
+		fc_timer_start(channel->loop, &sub->race.stagger, sub->retry_at);
+}
+
 /* Begins the next place that can be begun. Without memory for the timer it waits until the one
  * before it has failed. */
 static bool
@@ -65,8 +89,11 @@ go_on(farcall_channel *channel)
 
 	fc_timer_stop(channel->loop, &race->stagger);
 	while (race->next < sub->resolver.n) {
-		const fc_place *place = &sub->resolver.places[race->next++];
+		size_t at = race->next++;
+		const fc_place *place = &sub->resolver.places[at];
 
+		if (is_under_way(race, at))
+			continue;
 		if (!channel->insecure && !fc_place_is_local(place)) {
 			if (!race->tried)
 				fc_subchannel_note_insecure(channel, place);
@@ -79,19 +106,29 @@ go_on(farcall_channel *channel)
 			fc_subchannel_note(channel, &error);
 			continue;
 		}
+		line->place = at;
 		fc_list_append(&race->lines, &line->in_race);
 		if (race->next < sub->resolver.n)
 			fc_timer_start(channel->loop, &race->stagger,
 			    fc_loop_now(channel->loop) + FC_RACE_STAGGER_NS);
 		break;
 	}
+	if (race->stagger.at == 0)
+		wait_for_another_round(channel);
 	return !fc_list_empty(&race->lines);
 }
 
 static void
 on_stagger(fc_timer *timer)
 {
-	go_on(channel_of(FC_CONTAINER(timer, fc_race, stagger)));
+	farcall_channel *channel = channel_of(FC_CONTAINER(timer, fc_race, stagger));
+	fc_subchannel *sub = &channel->sub;
+
+	if (sub->race.next == sub->resolver.n) {
+		sub->race.next = 0;
+		sub->retry_at = fc_channel_now(channel) + fc_backoff_next(&sub->backoff);
+	}
+	go_on(channel);
 }
 
 void

@@ -23,7 +23,7 @@ fc_stream_head(fc_client_call *call, const fc_head *head)
 		return;
 	}
 	atomic_store_explicit(&call->streaming.headed, true, memory_order_release);
-	fc_flow_commit(base->flow);
+	fc_flow_head(base->flow);
 }
 
 static bool

@@ -43,7 +43,6 @@ copy(farcall_call *to, const farcall_metadata *from, add_text *text, add_bytes *
 typedef struct relay {
 	farcall_call *call, *onward;
 	atomic_int directions;
-	bool headed; /* the response's metadata have been copied */
 } relay;
 
 static void
@@ -97,18 +96,8 @@ static void on_reply(
     farcall_call *onward, farcall_code code, const void *bytes, size_t size, void *data);
 
 static void
-copy_head(relay *r)
-{
-	if (!r->headed)
-		copy(r->call, farcall_call_metadata(r->onward), farcall_call_add_metadata,
-		    farcall_call_add_metadata_bin);
-	r->headed = true;
-}
-
-static void
 finish(relay *r, farcall_code code)
 {
-	copy_head(r);
 	copy(r->call, farcall_call_trailers(r->onward), farcall_call_add_trailer,
 	    farcall_call_add_trailer_bin);
 	if (code != FARCALL_END) {
@@ -141,8 +130,24 @@ on_reply(farcall_call *onward, farcall_code code, const void *bytes, size_t size
 		finish(r, code);
 		return;
 	}
-	copy_head(r);
 	farcall_call_send_raw_async(r->call, bytes, size, on_reply_sent, r);
+}
+
+/* The client may wait for it before it says anything. */
+static void
+on_head(farcall_call *onward, farcall_code code, const ProtobufCMessage *nothing, void *data)
+{
+	relay *r = (relay *)data;
+
+	(void)nothing;
+	if (code != FARCALL_OK) { /* it ended without one */
+		finish(r, code);
+		return;
+	}
+	copy(r->call, farcall_call_metadata(onward), farcall_call_add_metadata,
+	    farcall_call_add_metadata_bin);
+	farcall_call_send_head(r->call);
+	farcall_call_recv_raw_async(onward, on_reply, r);
 }
 
 static farcall_code
@@ -160,7 +165,7 @@ forward(farcall_call *call)
 	farcall_call_set_parent(r->onward, call); /* its deadline, and its end */
 	farcall_call_start_raw(r->onward, farcall_call_method(call)->path);
 	farcall_call_recv_raw_async(call, on_request, r);
-	farcall_call_recv_raw_async(r->onward, on_reply, r);
+	farcall_call_recv_head_async(r->onward, on_head, r);
 	return FARCALL_PENDING; /* finish() will complete it */
 }
 

@@ -160,7 +160,8 @@ struct farcall_server {
 
 	/* set-up: the program's thread, until start */
 	fc_error error;
-	size_t max_connections, max_calls, max_message, max_metadata, handler_threads;
+	size_t max_connections, max_calls, max_message, max_metadata, handler_threads,
+	    handler_queue;
 	unsigned peer_timeout_ms;
 	uint8_t coding; /* of answers; 0: none */
 	bool peer_timeout_set;
@@ -199,7 +200,8 @@ struct farcall_server {
 	_Atomic(fc_loop *) running;  /* where a stop is posted */
 	fc_task stop;
 
-	atomic_bool is_late; /* `late` is set, and stays */
+	atomic_bool is_late;          /* `late` is set, and stays */
+	_Atomic uint64_t complain_at; /* not before: of calls that wait for threads */
 
 	/* under `lock` */
 	fc_mutex lock;
@@ -213,7 +215,7 @@ struct farcall_server {
 typedef struct fc_server_conn {
 	fc_conn conn;
 	fc_list in_loop;
-	fc_refs refs;         /* until it is closed, and of each call */
+	fc_refs refs;         /* until it is closed, and of its calls together */
 	fc_server_loop *home; /* the loop that has it */
 	fc_accepted *accepted;
 	fc_task adopt; /* on its way there */
@@ -229,6 +231,8 @@ typedef struct fc_server_conn {
 	uint64_t quiet_at; /* its last call ended; FC_NEVER: it has had one since the last flush */
 	uint64_t old_at, cut_at;
 
+	size_t n_calls; /* that live; under its loop's `calls_lock` */
+
 	/* any thread; in bytes */
 	atomic_size_t backlog; /* answers that lie in the engine, as the loop's owner saw it last */
 	atomic_size_t unsent;  /* memory of calls whose handlers have returned on another thread */
@@ -241,7 +245,7 @@ typedef struct fc_server_call {
 	farcall_call call; /* first */
 
 	/* the loop's owner */
-	fc_server_conn *conn; /* a reference */
+	fc_server_conn *conn; /* kept by fc_server_conn.n_calls */
 	fc_stream *stream;    /* NULL: the wire has ended it */
 	farcall_service *service;
 	fc_list in_conn, in_held, in_fresh;
@@ -270,6 +274,9 @@ typedef struct fc_server_call {
 	struct fc_server_call *next_free;
 	fc_call_memory memory;
 } fc_server_call;
+
+/* shortage.c: calls wait for threads; a crew's on_short, `at` is the loop */
+void fc_server_on_short(void *at, const fc_crew_shortage *shortage);
 
 /* server.c */
 void fc_server_hold(farcall_server *server);
@@ -401,6 +408,7 @@ bool fc_served_begin(fc_server_call *call);       /* gives it one; false: no mem
 bool fc_served_takes(const fc_server_call *call); /* many messages from its client */
 void fc_served_message(fc_server_call *call, const uint8_t *bytes, size_t size);
 void fc_served_sent(fc_server_call *call);
+void fc_served_headed(fc_server_call *call); /* its head has gone, or cannot */
 
 /* The program has ended the call: what it has sent goes out, then the outcome; the call is finished
  * and perhaps gone. */

@@ -18,7 +18,7 @@ configure(fc_server_loop *at)
 	config->max_metadata = server->max_metadata;
 	config->max_streams = (uint32_t)FC_MIN(server->max_calls, 1024);
 	config->stream_window = 1u << 20;
-	config->connection_window = 4u << 20;
+	config->connection_window = FC_CONN_WINDOW;
 	config->settings_timeout_ns = 10 * FC_NS_PER_S;
 	config->codings = FC_CODING_GZIP | FC_CODING_DEFLATE;
 	fc_lifecycle_configure(server, config);
@@ -60,9 +60,12 @@ close_one(fc_server_loop *at)
 static farcall_code
 open_one(farcall_server *server, unsigned index, fc_error *error)
 {
-	const fc_crew_config crew = {
-	    .threads = (unsigned)server->handler_threads, .serial = server->serial};
 	fc_server_loop *at = (fc_server_loop *)fc_calloc(1, sizeof *at);
+	const fc_crew_config crew = {.threads = (unsigned)server->handler_threads,
+	    .queue = (unsigned)server->handler_queue,
+	    .serial = server->serial,
+	    .on_short = fc_server_on_short,
+	    .data = at};
 
 	if (at == NULL)
 		return fc_fail_memory(error, "start");

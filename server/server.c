@@ -110,6 +110,14 @@ farcall_server_set_handler_threads(farcall_server *server, unsigned most)
 }
 
 void
+farcall_server_set_handler_queue(farcall_server *server, unsigned most)
+{
+	if (server != NULL)
+		set_size(
+		    server, &server->handler_queue, "handler queue", most, 1, FC_CREW_QUEUE_MOST);
+}
+
+void
 farcall_server_set_loops(farcall_server *server, unsigned loops)
 {
 	if (server != NULL)
@@ -226,11 +234,13 @@ farcall_server_new(void)
 	fc_refs_init(&server->refs);
 	server->forks = fc_forks_watch();
 	atomic_init(&server->is_late, false);
+	atomic_init(&server->complain_at, 0);
 	server->max_connections = 10000;
 	server->max_calls = 10000;
 	server->max_message = 4u << 20;
 	server->max_metadata = 16u << 10;
 	server->handler_threads = FC_CREW_THREADS;
+	server->handler_queue = FC_CREW_QUEUE;
 	server->n_loops = 1;
 	server->peer_timeout_ms = FC_SERVER_PEER_TIMEOUT_MS;
 	fc_lifecycle_init(&server->life);

@@ -7,7 +7,7 @@
  * it.
  *
  * Threads: a call has one sender and one receiver thread at a time; cancel, complete, hold and free
- * may come from any thread.
+ * may come from any thread, and so may questions, as each says.
  */
 #ifndef FARCALL_CALL_H
 #define FARCALL_CALL_H
@@ -30,7 +30,8 @@ FARCALL_API farcall_call *farcall_call_new(farcall_channel *channel);
 FARCALL_API void farcall_call_set_timeout_ms(farcall_call *call, uint64_t ms);
 
 /* Inherits deadline and cancellation of `parent`, a call being served or made; it is held until
- * this call ends. The earlier deadline wins. Before the start only. */
+ * this call ends. The earlier deadline wins. Before the start only. FAILED_PRECONDITION, stuck to
+ * the call, if `parent` is a child of it. */
 FARCALL_API void farcall_call_set_parent(farcall_call *call, const farcall_call *parent);
 
 /* true: while the channel cannot connect the call waits, until its deadline, instead of failing
@@ -83,10 +84,13 @@ FARCALL_API void farcall_call_set_message_compression(farcall_call *call, bool c
  * receives. */
 FARCALL_API bool farcall_call_message_compressed(const farcall_call *call);
 
-/* ---- how it went ---- */
+/* ---- how it went ----
+ *
+ * A client's call may be asked at any time after its start, by any thread that holds it: while it
+ * is under way it answers OK, NONE, "" and no metadata, but for a stream's once they have come. A
+ * server's call: by its handler, or who completes it. */
 
-/* The final status; OK until the call has ended, but for what was wrong before it started. These
- * four, _metadata(), _trailers() and _peer() may be asked from any thread once a call is made. */
+/* The final status; OK while the call is in flight and nothing has failed. */
 FARCALL_API farcall_code farcall_call_code(const farcall_call *call);
 
 /* What lies behind the code, for programs; NONE while nothing has failed. */
@@ -99,8 +103,7 @@ FARCALL_API const char *farcall_call_error(const farcall_call *call);
 /* The peer's `grpc-message` alone, percent-decoded; "" if none. */
 FARCALL_API const char *farcall_call_status_message(const farcall_call *call);
 
-/* Received metadata: the request's on a server, the response's initial on a client: of a stream
- * from its arrival on, of a unary call when that has ended; before, it is empty. Never NULL. */
+/* Received metadata: the request's on a server, the response's initial on a client. Never NULL. */
 FARCALL_API const farcall_metadata *farcall_call_metadata(const farcall_call *call);
 
 /* Received trailing metadata (client; after the end). Never NULL. */
@@ -121,7 +124,7 @@ FARCALL_API const void *farcall_metadata_get_bin(
 FARCALL_API bool farcall_metadata_at(
     const farcall_metadata *metadata, size_t i, const char **key, const void **value, size_t *size);
 
-/* Milliseconds to the deadline, 0 past it; UINT64_MAX: there is none. */
+/* Milliseconds to the deadline, 0 past it; UINT64_MAX: there is none, or it has not started. */
 FARCALL_API uint64_t farcall_call_remaining_ms(const farcall_call *call);
 
 /* ---- memory for the message being built ----
@@ -145,8 +148,8 @@ FARCALL_API void *farcall_call_self(const farcall_call *call);
 /* What is called, as in the generated table; NULL before the call has started. */
 FARCALL_API const farcall_method *farcall_call_method(const farcall_call *call);
 
-/* "ipv4:127.0.0.1:51034", "unix:", "mem:name". On a client: the server, of a stream once its
- * response has begun, of a unary call when it has ended; else "". */
+/* "ipv4:127.0.0.1:51034", "unix:", "mem:name". On a client: the server, once a stream's head has
+ * come or the call has ended, else "". Any thread that holds the call. */
 FARCALL_API const char *farcall_call_peer(const farcall_call *call);
 
 /* Who is at the other end of a local socket; false where the transport cannot tell. Outputs that
@@ -235,6 +238,20 @@ FARCALL_API farcall_code farcall_call_recv(farcall_call *call, const ProtobufCMe
 FARCALL_API void farcall_call_send_async(
     farcall_call *call, const ProtobufCMessage *message, farcall_done *done, void *data);
 FARCALL_API void farcall_call_recv_async(farcall_call *call, farcall_done *done, void *data);
+
+/* A response begins with its head: the initial metadata. It goes with the first message, or with
+ * the end; a server that has nothing to send yet sends it by this, for clients that wait for it: in
+ * a handler of any shape, or while its call pends, in the thread that sends. From then on it is too
+ * late for farcall_call_add_metadata(). Never blocks; harmless when the head has gone. Else than
+ * OK: the call has ended, or there is no memory; then it still goes with the first message. */
+FARCALL_API farcall_code farcall_call_send_head(farcall_call *call);
+
+/* Client: waits for that, in the place of the thread that receives: OK, and farcall_call_metadata()
+ * shows it, as it does anyway once a message has come. Else the call has ended without one: how, or
+ * FARCALL_END. `done` of the other comes without a message. A server may send it late, or with the
+ * first message only. */
+FARCALL_API farcall_code farcall_call_recv_head(farcall_call *call);
+FARCALL_API void farcall_call_recv_head_async(farcall_call *call, farcall_done *done, void *data);
 
 /* Client: no more messages will be sent; receiving goes on. One whose step still waits for room
  * goes before the end. Never blocks; harmless twice. */

@@ -86,6 +86,12 @@ FARCALL_API void farcall_channel_set_service_config(farcall_channel *channel, co
 FARCALL_API void farcall_channel_set_retry_buffer(
     farcall_channel *channel, size_t bytes_of_call, size_t bytes_of_channel);
 
+/* Calls that may wait at a time: for a connection, or for room on one. One more fails at once with
+ * RESOURCE_EXHAUSTED, cause LIMIT, and the text says why they wait. What a connection gives back
+ * because its server has not seen it counts, too, but is not refused. Default 100,000; 1 to
+ * 2^31 - 1. (gRPC has no such limit: there a server that is away costs memory without end.) */
+FARCALL_API void farcall_channel_set_max_waiting(farcall_channel *channel, size_t most);
+
 typedef enum farcall_state {
 	FARCALL_IDLE,
 	FARCALL_CONNECTING,
@@ -118,11 +124,11 @@ FARCALL_API farcall_code farcall_channel_wait_ready(farcall_channel *channel, ui
 FARCALL_API void farcall_channel_close(farcall_channel *channel);
 
 /* The first failure of set-up, which every call answers too; else that of the last wait: OK, NONE
- * and "" if there is none. The text lives with the channel. */
+ * and "" if there is none. Any thread. The text lives with the channel. */
 FARCALL_API farcall_code farcall_channel_code(const farcall_channel *channel);
 FARCALL_API farcall_cause farcall_channel_cause(const farcall_channel *channel);
-/* Of set-up, or of the last wait_ready: then it is good until the next one ends. Where several
- * threads wait, the code that each is given says more. */
+/* Of set-up, or of the last wait_ready: then it is good until the next one ends, and no thread may
+ * ask while another one waits. Where several wait, the code that each is given says more. */
 FARCALL_API const char *farcall_channel_error(const farcall_channel *channel);
 
 /* ---- protoc-c's own functions ---- */

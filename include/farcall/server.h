@@ -85,11 +85,15 @@ FARCALL_API void farcall_server_set_max_connection_age_ms(farcall_server *server
 FARCALL_API void farcall_server_set_max_connection_grace_ms(farcall_server *server, uint64_t ms);
 
 /* Threads of each loop of the server at a time, the loop's own included, so that handlers that
- * block do not hold it up: started when needed, two as soon as it listens. When all are taken, up
- * to 1,024 calls of methods known to block wait for one; one more is answered RESOURCE_EXHAUSTED;
- * and a handler that blocks unexpectedly holds the loop up. 1: each handler runs on the loop's
- * thread. Default 64; 1 to 10,000. Without effect on a lent loop. */
+ * block do not hold it up: started when needed, two as soon as it listens. When all are taken,
+ * calls of methods known to block wait for one, with a line in the log, at most one a minute, when
+ * that lasts a second; and a handler that blocks unexpectedly holds the loop up. 1: each handler
+ * runs on the loop's thread. Default 64; 1 to 10,000. Without effect on a lent loop. */
 FARCALL_API void farcall_server_set_handler_threads(farcall_server *server, unsigned most);
+
+/* Calls of each loop that may wait for such a thread; one more is answered RESOURCE_EXHAUSTED.
+ * Default 1,024; 1 to 1,000,000. */
+FARCALL_API void farcall_server_set_handler_queue(farcall_server *server, unsigned most);
 
 /* Loops, each with threads, connections and calls of its own, for programs that need more than one
  * core. The first one accepts; each connection goes to the loop that has the fewest, and stays
@@ -184,7 +188,8 @@ typedef struct farcall_connection {
 } farcall_connection;
 
 /* FARCALL_OK: it may stay, and calls are given *user (NULL if it is left alone) by
- * farcall_call_connection_data(). Any other code: it is closed, with a line in the log (level
+ * farcall_call_connection_data(). Any other code: it is closed without a word, so that its client
+ * counts a failed attempt to connect and waits before the next; a line goes to the log (level
  * INFO), and farcall_on_close does not come. On the connection's loop, which it must not hold up,
  * before anything is read from it; it must neither free nor close anything of the library's. */
 typedef farcall_code farcall_on_open(const farcall_connection *connection, void **user, void *data);
@@ -234,7 +239,7 @@ FARCALL_API void farcall_endpoint_set_mode(farcall_endpoint *endpoint, unsigned 
  * stopped or not; from any thread. */
 FARCALL_API const char *farcall_endpoint_address(const farcall_endpoint *endpoint, size_t i);
 
-/* The port of the endpoint's addresses, 0 if it has none. */
+/* The port of the endpoint's addresses, 0 if it has none. From any thread. */
 FARCALL_API unsigned farcall_endpoint_port(const farcall_endpoint *endpoint);
 
 /* "file:/run/farcall": one leased record for each interface and endpoint. They appear once calls
@@ -255,7 +260,8 @@ FARCALL_API farcall_code farcall_server_wait(farcall_server *server);
  * them. Never blocks. A later stop may shorten the grace. */
 FARCALL_API void farcall_server_stop(farcall_server *server, uint64_t grace_ms);
 
-/* Has stopped and drained; for lent loops, which have no wait. */
+/* Has stopped and drained; for lent loops, which have no wait. Any thread, once start has returned
+ * or a handler has run. */
 FARCALL_API bool farcall_server_stopped(const farcall_server *server);
 
 /* Stops at once if it runs, waits for its own threads and so for its handlers, and frees. Pending
@@ -264,11 +270,13 @@ FARCALL_API bool farcall_server_stopped(const farcall_server *server);
 FARCALL_API void farcall_server_free(farcall_server *server);
 
 /* The first failure; FARCALL_OK and NONE if there is none. A step of set-up that comes too late is
- * one, though the server goes on. */
+ * one, though the server goes on. The thread that sets the server up; any other, once start has
+ * returned or a handler has run. */
 FARCALL_API farcall_code farcall_server_code(const farcall_server *server);
 FARCALL_API farcall_cause farcall_server_cause(const farcall_server *server);
 
-/* "bind localhost:27015: address in use"; "" if nothing has failed. Lives with the server. */
+/* "bind localhost:27015: address in use"; "" if nothing has failed. Lives with the server. Threads
+ * as above. */
 FARCALL_API const char *farcall_server_error(const farcall_server *server);
 
 FARCALL_END_DECLS

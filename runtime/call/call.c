@@ -109,12 +109,11 @@ is_client_stream(const farcall_call *call)
 	return call->flow != NULL && !call->ops->server;
 }
 
-/* A client's: its owner, perhaps on another thread, writes what becomes of it; until it has ended
- * the program neither sees that nor adds to it. */
+/* Nothing of its outcome may be looked at yet. */
 static bool
 is_under_way(const farcall_call *call)
 {
-	return !call->ops->server && call->started && !call->ops->ended(call);
+	return call->ops->open != NULL && call->ops->open(call);
 }
 
 farcall_code
@@ -177,7 +176,9 @@ fc_call_misuse(farcall_call *call, const char *what)
 	const char *path = call != NULL && call->method != NULL ? call->method->path : "call";
 
 	fc_log(FARCALL_LOG_ERROR, "%s: misuse: %s", path, what);
-	if (call == NULL || call->ops->server || is_client_stream(call) || is_under_way(call))
+	if (call == NULL || call->ops->server || is_client_stream(call))
+		return FARCALL_FAILED_PRECONDITION;
+	if (call->started && is_under_way(call)) /* its outcome is its owner's to write */
 		return FARCALL_FAILED_PRECONDITION;
 	if (call->ops->ended != NULL && call->ops->ended(call)) {
 		say_misuse(call, what);

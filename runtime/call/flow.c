@@ -119,7 +119,11 @@ fc_flow_is_due(const fc_flow *flow)
 		return true;
 	if (flow->recv.state != FC_STEP_WAITS)
 		return false;
-	return flow->over || (!flow->recv.finish && (flow->in_end || fc_flow_has_message(flow)));
+	if (flow->over || flow->recv.wish == FC_WISH_END)
+		return flow->over;
+	if (flow->recv.wish == FC_WISH_HEAD)
+		return flow->headed;
+	return flow->in_end || fc_flow_has_message(flow);
 }
 
 /* Locked. Whether the owner has to call callbacks; then it must. */
@@ -152,9 +156,14 @@ fc_flow_enqueue(fc_flow *flow)
 static void
 let_write(fc_flow *flow)
 {
+	bool waits = flow->send.state == FC_STEP_WAITS || flow->send.state == FC_STEP_BLOCKS;
+
+	if (!waits || (!flow->over && !fc_flow_has_room(flow)))
+		return; /* a draft that does not wait is its sender's */
 	if (flow->send.state == FC_STEP_BLOCKS) {
+		flow->send.state = FC_STEP_NONE;
 		fc_cond_signal(&flow->writable);
-	} else if (flow->send.state == FC_STEP_WAITS && (flow->over || fc_flow_has_room(flow))) {
+	} else {
 		flow->send.code = fc_flow_enqueue(flow);
 		flow->send.state = FC_STEP_READY;
 	}
@@ -193,8 +202,10 @@ arrive(fc_flow *flow, const fc_stream *stream, const uint8_t *bytes, size_t size
 	discards = flow->discards || flow->over;
 	if (!discards)
 		kept = append(&flow->queue, mark, bytes, size);
-	if (flow->recv.state == FC_STEP_BLOCKS)
+	if (flow->recv.state == FC_STEP_BLOCKS) {
+		flow->recv.state = FC_STEP_NONE; /* once is enough */
 		fc_cond_signal(&flow->readable);
+	}
 	due = begin_calling(flow);
 	fc_unlock(&flow->lock);
 	if (discards)
@@ -214,6 +225,21 @@ bool
 fc_flow_arrive_from(fc_flow *flow, const fc_stream *stream, const uint8_t *bytes, size_t size)
 {
 	return arrive(flow, stream->compressed && stream->raw ? stream : NULL, bytes, size);
+}
+
+void
+fc_flow_head(fc_flow *flow)
+{
+	bool due;
+
+	fc_flow_commit(flow);
+	fc_lock(&flow->lock);
+	flow->headed = true;
+	fc_cond_signal(&flow->readable);
+	due = begin_calling(flow);
+	fc_unlock(&flow->lock);
+	if (due)
+		flow->ops->call_back(flow->call);
 }
 
 void

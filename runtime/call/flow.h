@@ -32,10 +32,10 @@ typedef struct fc_flow_ops {
 	 * be (inside a step of the loop), whether or not it would have to wait. */
 	farcall_code (*may_block)(farcall_call *call, fc_error *error);
 
-	/* The program, before it sleeps: a handler gives its loop away. True: it has turned the
-	 * loop itself, and something may have happened. False: it sleeps, and others turn the loop.
-	 */
-	bool (*turn)(farcall_call *call);
+	/* The program, before it sleeps: a handler gives its loop away. *turned is set if it has
+	 * turned the loop itself, and something may have happened; else it sleeps, and others turn
+	 * the loop. Not OK, and `error` is set, if nobody would: the step fails. */
+	farcall_code (*turn)(farcall_call *call, bool *turned, fc_error *error);
 
 	/* The owner: has fc_flow_call_back() called once, where the program's callbacks run. Keeps
 	 * a reference until that has returned. */
@@ -67,9 +67,12 @@ typedef struct fc_then {
 /* BLOCKS: a thread sleeps in a blocking step. READY: only its callback is to come. */
 enum fc_step_state { FC_STEP_NONE, FC_STEP_BLOCKS, FC_STEP_WAITS, FC_STEP_READY };
 
+/* What a receiver waits for. */
+enum fc_step_wish { FC_WISH_MESSAGE, FC_WISH_HEAD, FC_WISH_END };
+
 typedef struct fc_step {
 	enum fc_step_state state;
-	bool finish; /* receiving: not one message, but the end */
+	enum fc_step_wish wish; /* receiving */
 	fc_then then;
 	farcall_code code; /* sending: how it went, when READY */
 } fc_step;
@@ -117,6 +120,7 @@ struct fc_flow {
 	fc_buf queue;     /* messages that arrived */
 	size_t taken;     /* bytes that the engine has not been told */
 	unsigned n_taken; /* messages */
+	bool headed;      /* client: the response's head has come */
 	bool in_end;      /* no more will arrive */
 	bool discards;    /* nothing that arrives is wanted any more */
 	fc_buf unsent;    /* messages for the owner */
@@ -143,6 +147,9 @@ void fc_flow_open(fc_flow *flow);
 void fc_flow_again(fc_flow *flow);
 bool fc_flow_may_replay(const fc_flow *flow);
 void fc_flow_commit(fc_flow *flow); /* no other stream will come */
+
+/* Client: the response's head has come, and stands; so no other stream will. */
+void fc_flow_head(fc_flow *flow);
 
 /* A message; copied. false: no memory. */
 bool fc_flow_arrive(fc_flow *flow, const uint8_t *bytes, size_t size);
@@ -177,6 +184,10 @@ farcall_code fc_flow_send(fc_flow *flow, const ProtobufCMessage *message);
 farcall_code fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message);
 void fc_flow_send_async(fc_flow *flow, const ProtobufCMessage *message, const fc_then *then);
 void fc_flow_recv_async(fc_flow *flow, const fc_then *then);
+
+/* Client: until the response's head has come. */
+farcall_code fc_flow_recv_head(fc_flow *flow);
+void fc_flow_recv_head_async(fc_flow *flow, const fc_then *then);
 
 /* No more will be sent; never blocks. */
 void fc_flow_finish_sending(fc_flow *flow);

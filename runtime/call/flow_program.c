@@ -44,22 +44,27 @@ refuse(const fc_flow *flow, const fc_error *error)
 	return error->code;
 }
 
-/* Locked, but for the wait: until `is_there`. */
-static void
-await(fc_flow *flow, fc_step *step, bool (*is_there)(const fc_flow *flow), fc_cond *cond)
+/* Locked, but for the wait: until `is_there`. Not OK: it is not, and must not be waited for. */
+static farcall_code
+await(fc_flow *flow, fc_step *step, bool (*is_there)(const fc_flow *flow), fc_cond *cond,
+    fc_error *error)
 {
 	while (!is_there(flow)) {
-		bool turned;
+		bool turned = false;
+		farcall_code code;
 
 		fc_unlock(&flow->lock);
-		turned = flow->ops->turn(flow->call);
+		code = flow->ops->turn(flow->call, &turned, error);
 		fc_lock(&flow->lock);
 		if (turned || is_there(flow))
 			continue;
+		if (code != FARCALL_OK)
+			return code;
 		step->state = FC_STEP_BLOCKS;
 		fc_cond_wait(cond, &flow->lock);
 		step->state = FC_STEP_NONE;
 	}
+	return FARCALL_OK;
 }
 
 /* ---- sending ---- */
@@ -153,14 +158,19 @@ prepare(fc_flow *flow, const ProtobufCMessage *message)
 static farcall_code
 send_draft(fc_flow *flow)
 {
+	farcall_code code = FARCALL_OK, refused = FARCALL_OK;
 	bool wake = false, starved = false, ended;
-	farcall_code code = FARCALL_OK;
+	fc_error error;
 
+	fc_error_clear(&error);
 	fc_lock(&flow->lock);
 	ended = flow->out_end;
 	if (!ended) {
 		flow->drafted = true;
-		await(flow, &flow->send, may_write, &flow->writable);
+		refused = await(flow, &flow->send, may_write, &flow->writable, &error);
+		flow->drafted = false;
+	}
+	if (!ended && refused == FARCALL_OK) {
 		code = fc_flow_enqueue(flow);
 		starved = flow->starved;
 		wake = code == FARCALL_OK && fc_flow_post(flow);
@@ -168,6 +178,8 @@ send_draft(fc_flow *flow)
 	fc_unlock(&flow->lock);
 	if (ended)
 		return misuse(flow, after_last);
+	if (refused != FARCALL_OK)
+		return refuse(flow, &error);
 	if (wake)
 		flow->ops->wake(flow->call);
 	if (starved)
@@ -429,22 +441,24 @@ take(fc_flow *flow, const ProtobufCMessage **message)
 }
 
 /* The receiver: until there is a message, or an end. */
-static void
-await_message(fc_flow *flow)
+static farcall_code
+await_message(fc_flow *flow, fc_error *error)
 {
+	farcall_code code;
 	bool there;
 
 	if (fc_buf_size(&flow->reading) != 0)
-		return;
+		return FARCALL_OK;
 	fc_lock(&flow->lock);
 	there = may_read(flow);
 	fc_unlock(&flow->lock);
 	if (there)
-		return;
+		return FARCALL_OK;
 	tell_consumed(flow);
 	fc_lock(&flow->lock);
-	await(flow, &flow->recv, may_read, &flow->readable);
+	code = await(flow, &flow->recv, may_read, &flow->readable, error);
 	fc_unlock(&flow->lock);
+	return code;
 }
 
 farcall_code
@@ -459,10 +473,48 @@ fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 		return refuse(flow, &error);
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
-	await_message(flow);
-	code = take(flow, &received);
-	if (code == FARCALL_OK && message != NULL)
+	code = await_message(flow, &error);
+	if (code != FARCALL_OK)
+		refuse(flow, &error);
+	else if ((code = take(flow, &received)) == FARCALL_OK && message != NULL)
 		*message = received;
+	leave(&flow->has_receiver);
+	return code;
+}
+
+static bool
+has_head(const fc_flow *flow)
+{
+	return flow->headed || flow->over;
+}
+
+/* Locked. What has come in place of a head, or OK. */
+static farcall_code
+head_code(const fc_flow *flow)
+{
+	if (flow->headed)
+		return FARCALL_OK;
+	return flow->code != FARCALL_OK ? flow->code : FARCALL_END;
+}
+
+farcall_code
+fc_flow_recv_head(fc_flow *flow)
+{
+	farcall_code code;
+	fc_error error;
+
+	fc_error_clear(&error);
+	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
+		return refuse(flow, &error);
+	if (!enter(&flow->has_receiver))
+		return misuse(flow, two_receive);
+	fc_lock(&flow->lock);
+	code = await(flow, &flow->recv, has_head, &flow->readable, &error);
+	if (code == FARCALL_OK)
+		code = head_code(flow);
+	fc_unlock(&flow->lock);
+	if (code != FARCALL_OK)
+		tell_end(flow);
 	leave(&flow->has_receiver);
 	return code;
 }
@@ -507,8 +559,9 @@ fc_flow_finish(fc_flow *flow)
 		return misuse(flow, two_receive);
 	discard(flow);
 	fc_lock(&flow->lock);
-	await(flow, &flow->recv, is_over, &flow->readable);
-	code = flow->code;
+	code = await(flow, &flow->recv, is_over, &flow->readable, &error);
+	if (code == FARCALL_OK)
+		code = flow->code;
 	fc_unlock(&flow->lock);
 	tell_end(flow);
 	leave(&flow->has_receiver);
@@ -530,13 +583,13 @@ fc_then_call(
 /* The receiver's step waits; if it is due already, the owner is told, unless callbacks run: these
  * look. */
 static void
-wait_for(fc_flow *flow, const fc_then *then, bool finish)
+wait_for(fc_flow *flow, const fc_then *then, enum fc_step_wish wish)
 {
 	bool wake;
 
 	fc_lock(&flow->lock);
 	flow->recv.then = *then;
-	flow->recv.finish = finish;
+	flow->recv.wish = wish;
 	flow->recv.state = FC_STEP_WAITS;
 	note_consumed(flow);
 	wake = (fc_flow_is_due(flow) ? !flow->calling : flow->n_taken != 0) && fc_flow_post(flow);
@@ -545,13 +598,25 @@ wait_for(fc_flow *flow, const fc_then *then, bool finish)
 		flow->ops->wake(flow->call);
 }
 
+static void
+recv_async(fc_flow *flow, const fc_then *then, enum fc_step_wish wish)
+{
+	if (enter(&flow->has_receiver))
+		wait_for(flow, then, wish);
+	else
+		fc_then_call(then, flow->call, misuse(flow, two_receive), NULL);
+}
+
 void
 fc_flow_recv_async(fc_flow *flow, const fc_then *then)
 {
-	if (enter(&flow->has_receiver))
-		wait_for(flow, then, false);
-	else
-		fc_then_call(then, flow->call, misuse(flow, two_receive), NULL);
+	recv_async(flow, then, FC_WISH_MESSAGE);
+}
+
+void
+fc_flow_recv_head_async(fc_flow *flow, const fc_then *then)
+{
+	recv_async(flow, then, FC_WISH_HEAD);
 }
 
 void
@@ -562,7 +627,7 @@ fc_flow_finish_async(fc_flow *flow, const fc_then *then)
 		return;
 	}
 	discard(flow);
-	wait_for(flow, then, true);
+	wait_for(flow, then, FC_WISH_END);
 }
 
 /* Locked. Takes the step out, if it is `due`. */
@@ -588,7 +653,7 @@ call_due(fc_flow *flow)
 	fc_lock(&flow->lock);
 	sent = take_step(&flow->send, flow->send.state == FC_STEP_READY);
 	received = take_step(&flow->recv, fc_flow_is_due(flow));
-	code = flow->code;
+	code = received.wish == FC_WISH_HEAD ? head_code(flow) : flow->code;
 	fc_unlock(&flow->lock);
 	if (sent.state == FC_STEP_READY) {
 		leave(&flow->has_sender);
@@ -596,11 +661,11 @@ call_due(fc_flow *flow)
 	}
 	if (received.state != FC_STEP_READY)
 		return sent.state == FC_STEP_READY;
-	if (received.finish)
-		message = code == FARCALL_OK ? flow->reply : NULL;
-	else
+	if (received.wish == FC_WISH_MESSAGE)
 		code = take(flow, &message);
-	if (received.finish)
+	else if (received.wish == FC_WISH_END && code == FARCALL_OK)
+		message = flow->reply;
+	if (received.wish == FC_WISH_END || (received.wish == FC_WISH_HEAD && code != FARCALL_OK))
 		tell_end(flow);
 	leave(&flow->has_receiver);
 	fc_then_call(&received.then, flow->call, code, message);

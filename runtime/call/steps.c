@@ -58,6 +58,14 @@ sender(farcall_call *call, const ProtobufCMessage *message, farcall_code *code)
 }
 
 static fc_flow *
+awaiter(farcall_call *call, farcall_code *code)
+{
+	static const unsigned any[] = {CAN(CLIENT) | CAN(SERVER) | CAN(BIDI), 0};
+
+	return flow_of(call, any, "recv head: a server's call has its head from the start", code);
+}
+
+static fc_flow *
 receiver(farcall_call *call, farcall_code *code)
 {
 	return flow_of(call, receives, "recv: this side is given its one message", code);
@@ -122,6 +130,28 @@ farcall_call_recv_typed(
 	const fc_then then = {.thunk = thunk, .typed = done, .data = data};
 
 	recv_async(call, &then);
+}
+
+farcall_code
+farcall_call_recv_head(farcall_call *call)
+{
+	farcall_code code;
+	fc_flow *flow = awaiter(call, &code);
+
+	return flow != NULL ? fc_flow_recv_head(flow) : code;
+}
+
+void
+farcall_call_recv_head_async(farcall_call *call, farcall_done *done, void *data)
+{
+	const fc_then then = {.done = done, .data = data};
+	farcall_code code;
+	fc_flow *flow = awaiter(call, &code);
+
+	if (flow != NULL)
+		fc_flow_recv_head_async(flow, &then);
+	else
+		fc_then_call(&then, call, code, NULL);
 }
 
 farcall_code

@@ -25,6 +25,18 @@ typedef struct fc_work fc_work;
 #define FC_CREW_THREADS 64
 #define FC_CREW_THREADS_MOST 10000
 #define FC_CREW_QUEUE 1024
+#define FC_CREW_QUEUE_MOST 1000000
+
+/* No thread is left for items that wait, nor may there be more of them; or one, which has the loop,
+ * and no other is left to take it. */
+typedef struct fc_crew_shortage {
+	bool last;        /* the latter */
+	unsigned threads; /* of the crew */
+	unsigned at_work; /* of them in a run() that has not got the loop */
+	size_t waiting;   /* items */
+	const char *name; /* of the kind of the first that waits; `last`: of what has blocked */
+	uint64_t waited;  /* how long that has, ns */
+} fc_crew_shortage;
 
 typedef struct fc_crew_config {
 	/* Threads at most: the one in fc_crew_run(), the monitor, and those that block. 0: the
@@ -39,6 +51,11 @@ typedef struct fc_crew_config {
 
 	/* How long a run() may hold the loop, in ns; 0: the default, 1 ms (4 ms on Windows). */
 	uint64_t patience;
+
+	/* NULL, or called by the owner while items have waited for a second, about once a second;
+	 * for each that is refused; and when only one thread of three or more is left. */
+	void (*on_short)(void *data, const fc_crew_shortage *shortage);
+	void *data;
 } fc_crew_config;
 
 /* Where items of a kind run. */
@@ -78,7 +95,7 @@ struct fc_work {
 	/* run() sets it when it finds nothing to do any more, and so tells nothing of its kind. */
 	bool idle;
 
-	uint64_t took; /* the crew's */
+	uint64_t took; /* the crew's; while it waits for a thread: since when */
 };
 
 /* `loop` must have no clock of its own to be run by threads; with a virtual clock, a loop of a

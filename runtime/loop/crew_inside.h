@@ -40,6 +40,8 @@ struct fc_crew {
 	unsigned most, queue_most;
 	uint64_t patience;
 	bool debug, serial;
+	void (*on_short)(void *data, const fc_crew_shortage *shortage);
+	void *short_data;
 	bool (*over)(void *data);
 	void *over_data;
 
@@ -56,6 +58,7 @@ struct fc_crew {
 	fc_queue batch; /* for other threads, not submitted yet */
 	size_t n_batch;
 	fc_task submit;
+	fc_timer shortage; /* looks at the queue, once an item has had to wait */
 
 	/* any thread */
 	_Atomic uint64_t own;  /* the word */
@@ -111,6 +114,12 @@ void fc_crew_submit(fc_crew *crew);
 void fc_crew_submit_task(fc_task *task);
 void fc_crew_do_pooled(
     fc_crew *crew, fc_hand *hand); /* under the lock, which it lets go of meanwhile */
+
+/* shortage.c; the owner */
+void fc_shortage_on_timer(fc_timer *timer);
+void fc_shortage_begin(fc_crew *crew); /* an item has to wait */
+void fc_shortage_full(fc_crew *crew);  /* one was refused */
+void fc_shortage_last(fc_crew *crew);  /* all threads but this one are at work */
 
 /* learn.c; the owner */
 void fc_learn_blocked(fc_work_kind *kind);

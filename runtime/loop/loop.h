@@ -79,7 +79,8 @@ uint64_t fc_loop_turn_number(const fc_loop *loop);
 
 /* ns, monotonic; read once a turn, after the poll; between turns, read now */
 uint64_t fc_loop_now(const fc_loop *loop);
-uint64_t fc_loop_clock(fc_loop *loop); /* the same, read now */
+uint64_t fc_loop_clock(fc_loop *loop);            /* the same, read now */
+uint64_t fc_loop_real_clock(const fc_loop *loop); /* read now, but the turn keeps its own */
 fc_pool *fc_loop_pool(fc_loop *loop);
 uv_loop_t *fc_loop_uv(fc_loop *loop);
 
@@ -91,8 +92,10 @@ uint8_t *fc_loop_scratch(fc_loop *loop);
 void fc_loop_ready(fc_loop *loop, fc_task *task);
 
 /* Runs when the ready tasks are done, and between them after 16 of them or about 200 µs:
- * connections write then, so that the first reply does not wait for the last. After a millisecond
- * of tasks the turn ends, and the next one polls before it goes on with them. */
+ * connections write then, so that the first reply does not wait for the last. One that has joined
+ * others since the last flush is left to the next: it is in the middle of its tasks, and one write
+ * will do for them. After a millisecond of tasks the turn ends, and the next one polls before it
+ * goes on with them. */
 void fc_loop_flush_later(fc_loop *loop, fc_task *task);
 
 /* To be said first in a callback of libuv: the poll has returned, so the time is read anew, and

@@ -22,12 +22,14 @@ fc_crew_pool(fc_crew *crew, fc_work *work)
 	/* Only the owner adds to it. */
 	if (atomic_load_explicit(&crew->waiting, memory_order_relaxed) >= crew->queue_most) {
 		COUNT(crew, refused);
+		fc_shortage_full(crew);
 		work->task.run = run_refused;
 		fc_loop_ready(crew->loop, &work->task);
 		return;
 	}
 	atomic_fetch_add_explicit(&crew->waiting, 1, memory_order_relaxed);
 	COUNT(crew, pooled);
+	work->took = fc_loop_now(crew->loop);
 	crew->out++;
 	fc_queue_push(&crew->batch, &work->task.link);
 	crew->n_batch++;
@@ -37,14 +39,19 @@ fc_crew_pool(fc_crew *crew, fc_work *work)
 void
 fc_crew_submit(fc_crew *crew)
 {
+	bool short_of;
+
 	fc_lock(&crew->lock);
 	*crew->pool.end = crew->batch.first;
 	crew->pool.end = crew->batch.end;
 	crew->n_pool += crew->n_batch;
 	fc_crew_call(crew, (unsigned)crew->n_batch);
-	if (crew->n_pool > crew->n_idle)
+	short_of = crew->n_pool > crew->n_idle;
+	if (short_of)
 		fc_crew_wake_monitor(crew); /* it starts threads */
 	fc_unlock(&crew->lock);
+	if (FARCALL_UNLIKELY(short_of))
+		fc_shortage_begin(crew);
 	fc_queue_init(&crew->batch);
 	crew->n_batch = 0;
 }

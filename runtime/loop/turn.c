@@ -163,19 +163,24 @@ run_next(fc_queue *from)
 	task->run(task);
 }
 
-/* Those queued when it begins; what they queue waits for the next flush. */
+/* Those queued when it begins, up to `last`; what they queue waits for the next flush. */
+static void
+flush_to(fc_loop *loop, fc_link *last)
+{
+	fc_queue all = loop->flush;
+
+	fc_queue_init(&loop->flush);
+	if (last != NULL)
+		fc_queue_push(&loop->flush, last);
+	while (all.first != last)
+		run_next(&all);
+}
+
 static void
 flush(fc_loop *loop)
 {
-	fc_queue all;
-
-	if (fc_queue_empty(&loop->flush))
-		return;
-	all.first = loop->flush.first;
-	all.end = loop->flush.end;
-	fc_queue_init(&loop->flush);
-	while (!fc_queue_empty(&all))
-		run_next(&all);
+	if (!fc_queue_empty(&loop->flush))
+		flush_to(loop, NULL);
 }
 
 /* When a turn looks at the clock. Not after each task: while they are short, after the 1st, 2nd,
@@ -184,16 +189,38 @@ typedef struct pacing {
 	uint64_t end; /* of the turn's tasks; 0: the clock was not read yet */
 	uint64_t flushed;
 	unsigned since,
-	    look; /* tasks since the last flush; the clock is read when they are `look` */
+	    look;         /* tasks since the last flush; the clock is read when they are `look` */
+	fc_link **joined; /* the flush queue's end after the last flush */
 } pacing;
+
+static void
+flushed(fc_loop *loop, pacing *pace, uint64_t now)
+{
+	pace->flushed = now;
+	pace->since = 0;
+	pace->look = 1;
+	pace->joined = loop->flush.end;
+}
 
 static void
 flush_at(fc_loop *loop, pacing *pace, uint64_t now)
 {
 	flush(loop);
-	pace->flushed = now;
-	pace->since = 0;
-	pace->look = 1;
+	flushed(loop, pace, now);
+}
+
+/* After so many tasks: a connection that has joined others since the last flush is likely to be in
+ * the middle of its tasks, and is left to the next flush, so that it needs one write for them. */
+static void
+flush_many(fc_loop *loop, pacing *pace, uint64_t now)
+{
+	fc_link *last = FC_CONTAINER(loop->flush.end, fc_link, next);
+
+	if (loop->flush.end == pace->joined || loop->flush.first == last)
+		flush(loop);
+	else
+		flush_to(loop, last);
+	flushed(loop, pace, now);
 }
 
 /* False: the turn has lasted long enough. */
@@ -206,8 +233,10 @@ keep_pace(fc_loop *loop, pacing *pace)
 		pace->end = now + NS_A_TURN;
 	if (now >= pace->end)
 		return false;
-	if (pace->since >= TASKS_A_FLUSH || passed >= NS_A_FLUSH)
+	if (passed >= NS_A_FLUSH)
 		flush_at(loop, pace, fc_loop_real_clock(loop));
+	else if (pace->since >= TASKS_A_FLUSH)
+		flush_many(loop, pace, fc_loop_real_clock(loop));
 	else if (passed < NS_BETWEEN_CLOCKS)
 		pace->look = FC_MIN(2 * pace->since, TASKS_A_FLUSH);
 	else
@@ -220,7 +249,7 @@ static bool
 run_tasks(fc_loop *loop)
 {
 	const uintptr_t me = self();
-	pacing pace = {0, loop->now, 0, 1};
+	pacing pace = {0, loop->now, 0, 1, loop->flush.end};
 
 	for (unsigned left = TASKS_A_TURN; left > 0; left--) {
 		if (fc_queue_empty(&loop->ready)) {

@@ -38,6 +38,11 @@ int fc_sock_error(fc_sock sock); /* the pending error, taken off */
 bool fc_sock_is_to_itself(fc_sock sock, const fc_place *peer);
 void fc_sock_set_nodelay(fc_sock sock);
 
+/* TCP: how many bytes the system may hold that it cannot send yet, beside those under way. What is
+ * written later waits behind them. On Linux and macOS; elsewhere the send buffer is all there is.
+ */
+void fc_sock_set_unsent(fc_sock sock, unsigned size);
+
 /* TCP: how long what was sent may be unacknowledged. TCP_USER_TIMEOUT on Linux,
  * TCP_RXT_CONNDROPTIME on macOS, TCP_MAXRT on Windows (these in whole seconds); elsewhere
  * ENOPROTOOPT: then the system's own limit of retransmissions holds, some 10 minutes. */

@@ -175,6 +175,17 @@ fc_sock_set_nodelay(fc_sock sock)
 	setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+void
+fc_sock_set_unsent(fc_sock sock, unsigned size)
+{
+#ifdef TCP_NOTSENT_LOWAT
+	setsockopt(sock, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &size, sizeof size);
+#else
+	(void)sock;
+	(void)size;
+#endif
+}
+
 int
 fc_sock_set_peer_timeout(fc_sock sock, unsigned ms)
 {

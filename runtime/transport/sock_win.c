@@ -156,6 +156,13 @@ fc_sock_set_nodelay(fc_sock sock)
 	set_option(sock, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
+void
+fc_sock_set_unsent(fc_sock sock, unsigned size)
+{
+	(void)sock; /* Winsock has nothing of the kind */
+	(void)size;
+}
+
 int
 fc_sock_set_peer_timeout(fc_sock sock, unsigned ms)
 {

@@ -1,7 +1,8 @@
 /*
  * replay.c: the main of a fuzzer where there is no libFuzzer: runs the files that are named, such
  * as a crash found elsewhere; then as many random changes of them as FARCALL_TEST_ROUNDS (1) says,
- * in thousands. Without files it begins with a few bytes.
+ * in thousands. Without files it begins with a few bytes. `--byte N` before the files: instead,
+ * each with every value of its byte N, which says which allocation fails.
  */
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/check.h"
@@ -59,6 +60,21 @@ run(size_t size)
 	free(copy);
 }
 
+static void
+run_each_value(const char *path, size_t at)
+{
+	size_t size = read_file(path);
+
+	if (at >= size) {
+		fprintf(stderr, "%s: too short\n", path);
+		exit(2);
+	}
+	for (unsigned value = 0; value < 256; value++) {
+		bytes[at] = (uint8_t)value;
+		run(size);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -66,6 +82,11 @@ main(int argc, char **argv)
 	unsigned long n = 1000 * (rounds != NULL ? strtoul(rounds, NULL, 10) : 1);
 	test_random random;
 
+	if (argc > 2 && strcmp(argv[1], "--byte") == 0) {
+		for (int i = 3; i < argc; i++)
+			run_each_value(argv[i], strtoul(argv[2], NULL, 10));
+		return 0;
+	}
 	test_random_seed(&random, 1);
 	for (int i = argc > 1 ? 1 : 0; i < argc; i++) {
 		size_t size = i == 0 ? 0 : read_file(argv[i]);

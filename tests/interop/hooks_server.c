@@ -10,6 +10,7 @@
 #include "tests/support/pair.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <uv.h>
@@ -89,9 +90,20 @@ mirror(farcall_call *call, const farcall_bytes *request, farcall_bytes *reply)
 	return FARCALL_OK;
 }
 
-int
-main(void)
+static farcall_code
+refuse(const farcall_connection *connection, void **user, void *data)
 {
+	int *left = (int *)data;
+
+	(void)connection;
+	(void)user;
+	return (*left)-- > 0 ? FARCALL_PERMISSION_DENIED : FARCALL_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+	static int refused; /* so many connections are */
 	uv_thread_t resumer;
 	test_pair pair;
 	char byte;
@@ -103,6 +115,8 @@ main(void)
 	pair.custom = fail_richly;
 	farcall_service_set_authorize(pair.service, authorize, NULL);
 	farcall_server_set_catch_all(pair.server, mirror, NULL);
+	refused = argc > 1 ? atoi(argv[1]) : 0;
+	farcall_server_on_connection(pair.server, refuse, NULL, &refused);
 	if (farcall_server_start(pair.server) != FARCALL_OK) {
 		fprintf(stderr, "hooks-server: %s\n", farcall_server_error(pair.server));
 		return 1;

@@ -237,6 +237,25 @@ bad_metadata_stick_to_the_call(void **state)
 
 /* ---- time ---- */
 
+/* Calls whose deadline passes, until one has reached its handler before: that one's sees it. */
+static void
+let_one_expire(test_pair *pair, farcall_channel *channel, uint64_t ms)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+
+	for (; atomic_load(&pair->n_waiting) == 0; ms *= 4) {
+		assert_int_equal(
+		    call_method(channel, M_WAIT, &request, ms), FARCALL_DEADLINE_EXCEEDED);
+		assert_int_equal(test_echo(channel, "the server knows"), FARCALL_OK);
+	}
+	test_wait_for(&pair->n_cancelled, 1);
+	assert_int_equal(test_echo(channel, "after"), FARCALL_OK);
+	farcall_server_stop(pair->server, 0);
+	farcall_server_wait(pair->server); /* no handler runs any more */
+	for (int i = 0; i < atomic_load(&pair->n_waiting); i++)
+		farcall_call_complete(pair->waiting[i], FARCALL_OK);
+}
+
 static void
 a_deadline_ends_a_blocking_call(void **state)
 {
@@ -250,11 +269,9 @@ a_deadline_ends_a_blocking_call(void **state)
 	start = uv_hrtime();
 	assert_int_equal(
 	    call_method(pair.channel, M_WAIT, &request, 100), FARCALL_DEADLINE_EXCEEDED);
-	assert_in_range((uv_hrtime() - start) / 1000000, 100, 1000);
+	assert_in_range((uv_hrtime() - start) / 1000000, 100, 15000);
 	assert_non_null(strstr(error_text, "DEADLINE_EXCEEDED: after 100 ms, waiting for "));
-	test_wait_for(&pair.n_cancelled, 1);
-	farcall_call_complete(pair.waiting[0], FARCALL_OK);
-	assert_int_equal(test_echo(pair.channel, "after"), FARCALL_OK);
+	let_one_expire(&pair, pair.channel, 100);
 	test_pair_fini(&pair);
 }
 
@@ -273,10 +290,8 @@ spinning_changes_nothing_but_time(void **state)
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(test_echo(channel, "spin"), FARCALL_OK);
 	request.number = 3;
-	assert_int_equal(call_method(channel, M_SLOW, &request, 5000), FARCALL_OK);
-	assert_int_equal(call_method(channel, M_WAIT, &request, 20), FARCALL_DEADLINE_EXCEEDED);
-	test_wait_for(&pair.n_cancelled, 1);
-	farcall_call_complete(pair.waiting[0], FARCALL_OK);
+	assert_int_equal(call_method(channel, M_SLOW, &request, 20000), FARCALL_OK);
+	let_one_expire(&pair, channel, 20);
 	farcall_channel_close(channel);
 	test_pair_fini(&pair);
 }
@@ -345,13 +360,13 @@ replies_up_to_the_limit_pass(void **state)
 	channel = farcall_channel_open(test_pair_address(&pair));
 	farcall_channel_set_max_message(channel, 1000);
 	request.number = 1000 - 3; /* its field's key and length */
-	assert_int_equal(call_method(channel, M_GROW, &request, 5000), FARCALL_OK);
+	assert_int_equal(call_method(channel, M_GROW, &request, 20000), FARCALL_OK);
 	request.number++;
-	assert_int_equal(call_method(channel, M_GROW, &request, 5000), FARCALL_RESOURCE_EXHAUSTED);
+	assert_int_equal(call_method(channel, M_GROW, &request, 20000), FARCALL_RESOURCE_EXHAUSTED);
 	assert_int_equal(test_echo(channel, "after"), FARCALL_OK);
 	farcall_channel_close(channel);
 	request.number = 3 << 20; /* more than a stream's window */
-	assert_int_equal(call_method(pair.channel, M_GROW, &request, 5000), FARCALL_OK);
+	assert_int_equal(call_method(pair.channel, M_GROW, &request, 20000), FARCALL_OK);
 	test_pair_fini(&pair);
 }
 
@@ -381,10 +396,10 @@ metadata_past_the_limit_fail_the_call(void **state)
 	channel = farcall_channel_open(test_pair_address(&pair));
 	farcall_channel_set_max_metadata(channel, 1024);
 	request.number = 800;
-	assert_int_equal(call_method(channel, M_CUSTOM, &request, 5000), FARCALL_OK);
+	assert_int_equal(call_method(channel, M_CUSTOM, &request, 20000), FARCALL_OK);
 	request.number = 1024;
 	assert_int_equal(
-	    call_method(channel, M_CUSTOM, &request, 5000), FARCALL_RESOURCE_EXHAUSTED);
+	    call_method(channel, M_CUSTOM, &request, 20000), FARCALL_RESOURCE_EXHAUSTED);
 	assert_int_equal(test_echo(channel, "after"), FARCALL_OK);
 	farcall_channel_close(channel);
 	test_pair_fini(&pair);
@@ -400,7 +415,8 @@ plaintext_beyond_this_host_must_be_asked_for(void **state)
 	farcall_call *call;
 
 	(void)state;
-	assert_int_equal(call_method(channel, M_ECHO, &request, 5000), FARCALL_FAILED_PRECONDITION);
+	assert_int_equal(
+	    call_method(channel, M_ECHO, &request, 20000), FARCALL_FAILED_PRECONDITION);
 	assert_non_null(strstr(error_text, "192.0.2.1"));
 	call = farcall_call_new(channel);
 	farcall_call_set_timeout_ms(call, 5000);
@@ -619,7 +635,7 @@ wait_for_ready_waits_for_a_server(void **state)
 	uv_thread_create(&late.thread, start_late, &late);
 	call = farcall_call_new(channel);
 	farcall_call_set_wait_for_ready(call, true);
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_OK);
 	farcall_call_free(call);
 	uv_thread_join(&late.thread);

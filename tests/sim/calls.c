@@ -9,9 +9,9 @@
 /* ---- channels ---- */
 
 /* In one channel of four calls are retried or hedged. Not hedged where a server takes few calls: it
- * would refuse the hedges. */
+ * would refuse the hedges. One in six connects by round robin. */
 static const char *
-choose_policy(sim *w, unsigned *attempts)
+choose_config(sim *w, unsigned *attempts)
 {
 	static const char *const policies[] = {
 	    "\"retryPolicy\": {\"maxAttempts\": 3, \"initialBackoff\": \"0.2s\", "
@@ -21,16 +21,18 @@ choose_policy(sim *w, unsigned *attempts)
 	    "\"nonFatalStatusCodes\": [\"UNAVAILABLE\", \"ABORTED\"]}",
 	    "\"hedgingPolicy\": {\"maxAttempts\": 3, \"nonFatalStatusCodes\": [\"INTERNAL\"]}",
 	};
-	static char config[512];
+	static char config[600];
+	bool spread = sim_odds(w, 6);
+	const char *balancing = spread ? "\"loadBalancingConfig\": [{\"round_robin\": {}}], " : "";
 
 	*attempts = 1;
 	if (!sim_odds(w, 4))
-		return NULL;
+		return spread ? "{\"loadBalancingPolicy\": \"round_robin\"}" : NULL;
 	*attempts = 3;
 	snprintf(config, sizeof config,
-	    "{\"methodConfig\": [{\"name\": [{\"service\": \"pair.Test\"}, {\"service\": "
+	    "{%s\"methodConfig\": [{\"name\": [{\"service\": \"pair.Test\"}, {\"service\": "
 	    "\"stream.Test\"}], %s}]%s}",
-	    policies[sim_below(w, w->limited ? 1 : FC_COUNT(policies))],
+	    balancing, policies[sim_below(w, w->limited ? 1 : FC_COUNT(policies))],
 	    sim_odds(w, 2) ? ", \"retryThrottling\": {\"maxTokens\": 6, \"tokenRatio\": 0.5}" : "");
 	return config;
 }
@@ -52,7 +54,8 @@ sim_client_open(sim *w, unsigned i)
 		farcall_channel_set_keepalive_timeout_ms(client->channel, 60000);
 		farcall_channel_set_keepalive_without_calls(client->channel, sim_odds(w, 2));
 	}
-	farcall_channel_set_service_config(client->channel, choose_policy(w, &client->attempts));
+	sim_hooks_of_channel(w, client->channel);
+	farcall_channel_set_service_config(client->channel, choose_config(w, &client->attempts));
 	client->lost = farcall_channel_code(client->channel) != FARCALL_OK;
 	sim_note(w, "open", i, client->lost);
 }
@@ -179,6 +182,8 @@ check_failure(const sim_call *c)
 {
 	const sim *w = c->world;
 
+	if ((c->refused >> c->code & 1) != 0)
+		return;
 	switch (c->code) {
 	case FARCALL_CANCELLED:
 		if (!c->ended_by_us && !c->child)
@@ -364,6 +369,7 @@ sim_call *
 sim_call_new(sim *w, unsigned client)
 {
 	sim_client *of = &w->clients[client];
+	char text[16];
 	sim_call *c;
 
 	if (w->n_calls == SIM_CALLS)
@@ -387,6 +393,10 @@ sim_call_new(sim *w, unsigned client)
 		c->stops--;
 	}
 	c->call = farcall_call_new(of->channel);
+	if (!w->hooked)
+		return c;
+	snprintf(text, sizeof text, "%u", c->id);
+	farcall_call_add_metadata(c->call, "sim-id", text);
 	return c;
 }
 

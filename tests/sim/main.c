@@ -198,11 +198,17 @@ print_totals(const sim_totals *t, uint64_t hash, double seconds)
 	    (unsigned long long)t->again, (unsigned long long)t->events,
 	    (unsigned long long)t->turns, (unsigned long long)t->virtual_ms / 1000,
 	    (unsigned long long)t->peak / 1024);
-	printf("%llu streams, %llu messages, %llu of them held back; %llu finished early, "
-	       "%llu cancelled or freed by plan\n",
+	printf("%llu streams, %llu messages, %llu of them held back, %llu heads waited for; "
+	       "%llu finished early, %llu cancelled or freed by plan\n",
 	    (unsigned long long)t->streams, (unsigned long long)t->messages,
-	    (unsigned long long)t->held, (unsigned long long)t->left[SIM_FINISHES],
+	    (unsigned long long)t->held, (unsigned long long)t->heads,
+	    (unsigned long long)t->left[SIM_FINISHES],
 	    (unsigned long long)(t->left[SIM_CANCELS] + t->left[SIM_FREES]));
+	printf("%llu hooks, %llu of them pended, %llu refused; %llu connections turned away; "
+	       "%llu blocking steps\n",
+	    (unsigned long long)t->hooks, (unsigned long long)t->hooks_pended,
+	    (unsigned long long)t->hooks_refused, (unsigned long long)t->turned_away,
+	    (unsigned long long)t->steps);
 	for (int i = 0; i <= FARCALL_UNAUTHENTICATED; i++)
 		printf("%s%s %llu", i == 0 ? "" : ", ", farcall_code_name((farcall_code)i),
 		    (unsigned long long)t->codes[i]);

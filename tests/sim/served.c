@@ -335,6 +335,8 @@ serve(farcall_call *call, sim_shape shape, Stream__Message *reply)
 		return fail(v, call);
 	}
 	v->call = call;
+	if (c->id % 2 == 0)
+		farcall_call_send_head(call); /* without memory it goes with what comes first */
 	plan(w, v);
 	farcall_call_on_cancel(call, told_cancelled, v);
 	sim_act_inside(w);

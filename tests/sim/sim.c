@@ -143,6 +143,7 @@ next_moment(const sim *w)
 	uint64_t next = FC_MIN(sim_handlers_next(w), sim_servers_next(w));
 
 	next = FC_MIN(next, sim_streams_next(w));
+	next = FC_MIN(next, sim_hooks_next(w));
 
 	for (unsigned i = 0; i < w->n_loops; i++)
 		next = FC_MIN(next, fc_heap_next(&w->loops[i]->timers));
@@ -174,6 +175,7 @@ sim_advance(sim *w, uint64_t until)
 		sim_servers_look(w);
 		sim_handlers_look(w);
 		sim_streams_look(w);
+		sim_hooks_look(w);
 	}
 }
 
@@ -189,6 +191,7 @@ choose_kind(sim *w)
 	w->oom = kind == 2 || kind == 3;
 	w->limited = !w->calm && sim_odds(w, 4);
 	w->streaming = sim_odds(w, 5);
+	w->hooked = sim_odds(w, 4);
 	w->net.slowest = slowest[sim_below(w, w->calm ? 3 : 4)];
 	if (!w->calm && !sim_odds(w, 5)) {
 		w->net.fault_odds = 2 + sim_below(w, 10);
@@ -311,7 +314,7 @@ is_over(const sim *w)
 		if (fc_loop_has_work(w->loops[i]))
 			return false;
 	return w->net.n_links == 0 && sim_handlers_next(w) == FC_NEVER && sim_calls_open(w) == 0 &&
-	    sim_streams_over(w);
+	    sim_hooks_next(w) == FC_NEVER && sim_streams_over(w);
 }
 
 static void
@@ -341,6 +344,7 @@ end(sim *w)
 		farcall_call_free(w->calls[i].call);
 	for (unsigned i = 0; i < w->n_loops; i++)
 		farcall_loop_free(w->loops[i]);
+	sim_hooks_check(w);
 	sim_net_fini(&w->net);
 	farcall_log_set(NULL, NULL);
 	if (sim_memory_blocks() != 0)

@@ -21,6 +21,7 @@
 #define SIM_SERVERS 3
 #define SIM_CALLS 96
 #define SIM_OLD 8 /* servers that have been replaced and are not gone */
+#define SIM_HOOKS 1024
 #define SIM_BLOB (512u * 1024u)
 #define SIM_PAYLOAD (300u * 1024u)
 #define SIM_TICK FC_NS_PER_MS
@@ -58,6 +59,7 @@ struct sim_call {
 	/* what has happened at the client */
 	unsigned done;
 	farcall_code code;
+	unsigned refused; /* codes that hooks have refused it with, as bits */
 	bool ended_by_us; /* cancelled, freed, or its channel closed */
 	bool starting;
 	unsigned trouble; /* of its server, when it started */
@@ -70,6 +72,16 @@ struct sim_call {
 	bool held; /* once more, after its completion */
 	uint64_t due;
 };
+
+/* An interceptor that looks at a call. */
+typedef struct sim_hook {
+	sim *world;
+	sim_call *of; /* NULL: not known */
+	unsigned id, state, messages[2];
+	farcall_call *call; /* its begin pends … */
+	uint64_t due;       /* … until then */
+	farcall_code code;  /* that it goes on with */
+} sim_hook;
 
 typedef struct sim_server {
 	farcall_server *server; /* NULL: down */
@@ -94,7 +106,8 @@ typedef struct sim_totals {
 	uint64_t children, codes[17];
 	uint64_t faults[SIM_FAULTS];
 	uint64_t links, restarts, frees, closes, cancels, oom, jumps, blocking, again;
-	uint64_t streams, messages, held, left[4];
+	uint64_t streams, messages, held, heads, left[4];
+	uint64_t hooks, hooks_pended, hooks_refused, turned_away, steps;
 	uint64_t peak;
 } sim_totals;
 
@@ -119,6 +132,8 @@ struct sim {
 	unsigned n_streams;
 	sim_house houses[SIM_HOUSES];
 	unsigned n_houses;
+	sim_hook hooks[SIM_HOOKS];
+	unsigned n_hooks, n_pended, connections;
 	unsigned first_open; /* those before it have ended */
 	unsigned n_waiting;  /* handlers to be completed, or held */
 
@@ -128,6 +143,7 @@ struct sim {
 	bool limited;   /* calls may be refused for their number or size */
 	bool brief;     /* connections may end before a slow client has them */
 	bool streaming; /* some of its calls are streams */
+	bool hooked;    /* some of its channels and servers have interceptors */
 	bool ending;    /* no new acts */
 	bool misuse;    /* a line in the log about misuse is expected */
 	unsigned depth; /* of callbacks */
@@ -182,6 +198,14 @@ void sim_client_close(sim *w, unsigned i);
 void sim_calls_check(sim *w);
 unsigned sim_calls_open(const sim *w);
 const uint8_t *sim_payload(const sim_call *c, bool reply);
+
+/* ---- hooks.c ---- */
+
+void sim_hooks_of_channel(sim *w, farcall_channel *channel);
+void sim_hooks_of_server(sim *w, farcall_server *server);
+void sim_hooks_look(sim *w); /* what pends, and is due, goes on */
+uint64_t sim_hooks_next(const sim *w);
+void sim_hooks_check(sim *w); /* at the end: each has ended */
 
 /* ---- acts.c: what the driver does by chance ---- */
 

@@ -151,12 +151,44 @@ choose(sim *w, sim_call *c, bool plain)
 
 static void on_sent(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
 static void on_received(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
+static void on_head(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
 static void on_finished(farcall_call *, farcall_code, const ProtobufCMessage *, void *);
+
+/* Some steps block; on the only loop, so that everything else goes on, but for what the driver
+ * does. Not beside another step of the call, whose callback may free it. */
+static bool
+may_block(sim_call *c)
+{
+	const sim *w = c->world;
+
+	return w->n_loops == 1 && !w->in_turn && !w->ending && c->deadline != FC_NEVER &&
+	    !sim_stream_waits(c) && sim_odds(c->world, 12);
+}
+
+static void
+begin_to_block(sim_call *c)
+{
+	sim *w = c->world;
+
+	sim_note(w, "blocks", c->id, 0);
+	w->totals->steps++;
+	c->starting = c->synchronous = true; /* nobody ends it meanwhile */
+	w->in_turn = true;                   /* callbacks come */
+	w->loop_in_turn = 0;
+}
+
+static farcall_code
+blocked(sim_call *c, farcall_code code)
+{
+	c->starting = c->synchronous = c->world->in_turn = false;
+	return code;
+}
 
 static void
 send_next(sim_call *c)
 {
 	sim_stream *s = c->stream;
+	bool blocks = may_block(c);
 	Stream__Message message = STREAM__MESSAGE__INIT;
 
 	s->client.send_due = FC_NEVER;
@@ -167,27 +199,53 @@ send_next(sim_call *c)
 		farcall_call_set_message_compression(c->call, s->client.sent % 2 == 0);
 	sim_note(c->world, "send", c->id, s->client.sent++);
 	c->world->totals->messages++;
-	farcall_call_send_async(c->call, &message.base, on_sent, c);
+	if (!blocks) {
+		farcall_call_send_async(c->call, &message.base, on_sent, c);
+		return;
+	}
+	begin_to_block(c);
+	on_sent(c->call, blocked(c, farcall_call_send(c->call, &message.base)), NULL, c);
 }
 
 static void
 receive_next(sim_call *c)
 {
+	bool blocks = may_block(c);
+	const ProtobufCMessage *message = NULL;
+	farcall_code code;
+
 	c->stream->client.recv_due = FC_NEVER;
 	c->stream->client.receiving = true;
-	farcall_call_recv_async(c->call, on_received, c);
+	if (blocks) {
+		begin_to_block(c);
+		code = blocked(c, farcall_call_recv(c->call, &message));
+		on_received(c->call, code, message, c);
+	} else if (c->id % 3 == 0 && !c->stream->headed) {
+		farcall_call_recv_head_async(c->call, on_head, c);
+	} else {
+		farcall_call_recv_async(c->call, on_received, c);
+	}
 }
 
 static void
 finish(sim_call *c)
 {
 	sim_stream *s = c->stream;
+	bool blocks = may_block(c);
+	const ProtobufCMessage *reply = NULL;
+	farcall_code code;
 
 	sim_note(c->world, "finish", c->id, s->client.sending);
 	s->finish_due = s->client.send_due = s->client.recv_due = FC_NEVER;
 	s->finishing = true;
 	s->client.out_closed = true;
-	farcall_call_finish_async(c->call, on_finished, c);
+	if (!blocks) {
+		farcall_call_finish_async(c->call, on_finished, c);
+		return;
+	}
+	begin_to_block(c);
+	code = blocked(c, farcall_call_finish(c->call, &reply));
+	on_finished(c->call, code, reply, c);
 }
 
 static void
@@ -337,6 +395,46 @@ given_up(sim_call *c)
 	c->world->totals->codes[FARCALL_CANCELLED]++;
 }
 
+/* How receiving has ended. */
+static void
+got_end(sim_call *c, farcall_call *call, farcall_code code)
+{
+	c->stream->client.in_end = true;
+	c->stream->client.in_code = code;
+	if (c->call != NULL)
+		finish_soon(c);
+	else if (c->done == 0)
+		ended(c, call, code == FARCALL_END ? FARCALL_OK : code);
+}
+
+static void
+on_head(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, void *data)
+{
+	sim_call *c = (sim_call *)data;
+	sim_stream *s = c->stream;
+
+	sim_note(c->world, "head", c->id, (uint64_t)code);
+	sim_stream_called(c, &s->client.receiving, "recv head");
+	if (nothing != NULL || s->headed)
+		sim_broken(c->world, "call %u: a message for a head, or a second one", c->id);
+	if (code != FARCALL_OK) {
+		got_end(c, call, code);
+		return;
+	}
+	s->headed = true;
+	c->world->totals->heads++;
+	if (c->executed == 0 &&
+	    c->refused == 0) /* a refusal has a head, too, if a hook adds to it */
+		sim_broken(c->world, "call %u: a head, but no handler", c->id);
+	if (c->metadata && c->refused == 0 &&
+	    farcall_metadata_get(farcall_call_metadata(call), "sim-text") == NULL)
+		sim_broken(c->world, "call %u: a head without its metadata", c->id);
+	if (c->call == NULL && c->done == 0 && !s->finishing)
+		given_up(c);
+	else if (c->call != NULL && !s->finishing && s->finish_due == FC_NEVER)
+		s->client.recv_due = c->world->clock.now;
+}
+
 static void
 on_received(farcall_call *call, farcall_code code, const ProtobufCMessage *message, void *data)
 {
@@ -355,12 +453,7 @@ on_received(farcall_call *call, farcall_code code, const ProtobufCMessage *messa
 			sim_act_inside(c->world);
 		return;
 	}
-	h->in_end = true;
-	h->in_code = code;
-	if (c->call != NULL)
-		finish_soon(c);
-	else if (c->done == 0)
-		ended(c, call, code == FARCALL_END ? FARCALL_OK : code);
+	got_end(c, call, code);
 }
 
 static void

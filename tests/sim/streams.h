@@ -76,6 +76,7 @@ typedef struct sim_stream {
 	sim_leave leave;
 	unsigned leave_at; /* messages received */
 	uint64_t finish_due;
+	bool headed;                /* the response's head was waited for, and came */
 	bool finishing;             /* its callback is to come */
 	unsigned attempt;           /* that replies come from, from 1; 0: none has come */
 	unsigned answer, answer_of; /* SIM_REQUESTS: the reply's count, and who gave it */

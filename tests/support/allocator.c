@@ -5,19 +5,29 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+/* Relaxed wherever the library is inside: the counters must not order threads that it does not
+ * order itself, or the thread sanitizer would not see what it forgets. */
 static atomic_size_t live, calls, fail_nth;
 static atomic_bool fail_sticky, failed;
 
 static bool
 refuse(void)
 {
-	size_t call = atomic_fetch_add(&calls, 1) + 1;
-	size_t nth = atomic_load(&fail_nth);
-	bool yes = nth != 0 && (call == nth || (call > nth && atomic_load(&fail_sticky)));
+	size_t call = atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) + 1;
+	size_t nth = atomic_load_explicit(&fail_nth, memory_order_relaxed);
+	bool yes = nth != 0 &&
+	    (call == nth ||
+	        (call > nth && atomic_load_explicit(&fail_sticky, memory_order_relaxed)));
 
 	if (yes)
-		atomic_store(&failed, true);
+		atomic_store_explicit(&failed, true, memory_order_relaxed);
 	return yes;
+}
+
+static void
+count_one(void)
+{
+	atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
 }
 
 static void *
@@ -30,7 +40,7 @@ test_malloc(size_t size, void *data)
 		return NULL;
 	memory = malloc(size);
 	if (memory != NULL)
-		atomic_fetch_add(&live, 1);
+		count_one();
 	return memory;
 }
 
@@ -44,17 +54,18 @@ test_realloc(void *old, size_t size, void *data)
 		return NULL;
 	memory = realloc(old, size);
 	if (memory != NULL && old == NULL)
-		atomic_fetch_add(&live, 1);
+		count_one();
 	return memory;
 }
 
+/* Released to whoever sees in test_allocator_live() that nothing is left. */
 static void
 test_free(void *memory, void *data)
 {
 	(void)data;
-	if (memory != NULL)
-		atomic_fetch_sub(&live, 1);
 	free(memory);
+	if (memory != NULL)
+		atomic_fetch_sub_explicit(&live, 1, memory_order_release);
 }
 
 void
@@ -76,7 +87,7 @@ test_allocator_remove(void)
 size_t
 test_allocator_live(void)
 {
-	return atomic_load(&live);
+	return atomic_load_explicit(&live, memory_order_acquire);
 }
 
 size_t

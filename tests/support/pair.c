@@ -2,6 +2,7 @@
 
 #include "tests/support/chop_filter.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -165,7 +166,7 @@ test_echo(farcall_channel *channel, const char *text)
 	farcall_code code;
 
 	request.text = (char *)(uintptr_t)text;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = pair_test_echo(call, &request, &reply);
 	if (code == FARCALL_OK)
 		assert_string_equal(reply->text, text);
@@ -178,42 +179,70 @@ test_echo(farcall_channel *channel, const char *text)
 void
 test_wait_for(const atomic_int *counter, int value)
 {
-	for (int i = 0; i < 10000 && atomic_load(counter) < value; i++)
+	for (int i = 0; i < 30000 && atomic_load(counter) < value; i++)
 		uv_sleep(1);
 	assert_true(atomic_load(counter) >= value);
 }
 
+bool
+test_soon(const atomic_int *counter, int value)
+{
+	for (int i = 0; i < 2000 && atomic_load(counter) < value; i++)
+		uv_sleep(1);
+	return atomic_load(counter) >= value;
+}
+
 /* ---- the log ---- */
 
+static uv_once_t log_once = UV_ONCE_INIT;
 static uv_mutex_t log_lock;
+static bool log_caught; /* these four under the lock */
 static char log_last[1024];
 static int log_count;
 
 static void
 catch_line(farcall_log_level level, const char *text, void *data)
 {
-	(void)level;
 	(void)data;
 	uv_mutex_lock(&log_lock);
-	log_count++;
-	strncpy(log_last, text, sizeof log_last - 1);
+	if (log_caught) {
+		log_count++;
+		strncpy(log_last, text, sizeof log_last - 1);
+	} else {
+		fprintf(stderr, "farcall: %d: %s\n", (int)level, text);
+	}
+	uv_mutex_unlock(&log_lock);
+}
+
+/* Once, and for good: threads of the library may live for a moment after a test. */
+static void
+begin_to_catch(void)
+{
+	uv_mutex_init(&log_lock);
+	farcall_log_set(catch_line, NULL);
+}
+
+static void
+set_caught(bool caught)
+{
+	uv_once(&log_once, begin_to_catch);
+	uv_mutex_lock(&log_lock);
+	log_caught = caught;
+	log_count = 0;
+	log_last[0] = 0;
 	uv_mutex_unlock(&log_lock);
 }
 
 void
 test_log_catch(void)
 {
-	uv_mutex_init(&log_lock);
-	log_count = 0;
-	log_last[0] = 0;
-	farcall_log_set(catch_line, NULL);
+	set_caught(true);
 }
 
 void
 test_log_release(void)
 {
-	farcall_log_set(NULL, NULL);
-	uv_mutex_destroy(&log_lock);
+	set_caught(false);
 }
 
 int
@@ -230,5 +259,10 @@ test_log_count(void)
 const char *
 test_log_last(void)
 {
-	return log_last;
+	static char last[sizeof log_last]; /* the test's own thread asks */
+
+	uv_mutex_lock(&log_lock);
+	memcpy(last, log_last, sizeof last);
+	uv_mutex_unlock(&log_lock);
+	return last;
 }

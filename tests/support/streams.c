@@ -93,6 +93,8 @@ test_stream_chat(farcall_call *call)
 		farcall_call_add_metadata(call, "said", say);
 		farcall_call_add_trailer(call, "said-last", say);
 	}
+	if (farcall_metadata_get(metadata, "say-first") != NULL)
+		farcall_call_send_head(call);
 	while ((code = stream_test_chat__recv_request(call, &request)) == FARCALL_OK)
 		if (!answer(call, request, &reply, &code) ||
 		    (code = stream_test_chat__send_reply(call, &reply)) != FARCALL_OK)

@@ -77,7 +77,8 @@ on_request(void *owner, fc_stream *stream, const fc_head *head)
 {
 	wire *w = (wire *)owner;
 
-	w->streams[wire_id(stream) / 2] = stream;
+	if (wire_id(stream) / 2 < WIRE_STREAMS)
+		w->streams[wire_id(stream) / 2] = stream;
 	note(w, "request %u %.*s%s", wire_id(stream), (int)head->path.size, head->path.at,
 	    head->method == NULL ? " unknown" : "");
 	if (head->authority.size != 0)

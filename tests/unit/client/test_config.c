@@ -112,7 +112,7 @@ hedges_and_caps(void **state)
 	fc_service_config_free(config);
 	config = good("{\"methodConfig\": [{\"name\": [{}], \"hedgingPolicy\": "
 	              "{\"maxAttempts\": 2}}], \"retryThrottling\": "
-	              "{\"maxTokens\": 1, \"tokenRatio\": 0.001}}");
+	              "{\"maxTokens\": \"1\", \"tokenRatio\": \"1e-3\"}}");
 	policy = &fc_service_config_find(config, "/a/b")->policy;
 	assert_int_equal(policy->attempts, 2);
 	assert_int_equal(policy->delay_ns, 0);
@@ -232,6 +232,8 @@ static const struct {
         "methodConfig[0].name[0].service: a string is wanted, this is a number"},
     {"{\"methodConfig\": [{\"name\": [{\"service\": \"a/b\"}]}]}",
         "methodConfig[0].name[0].service: a service's name has no '/'"},
+    {"{\"methodConfig\": [{\"name\": [{\"service\": \"a\", \"method\": \"b/c\"}]}]}",
+        "methodConfig[0].name[0].method: a method's name has no '/'"},
     {"{\"methodConfig\": [{\"name\": [{\"method\": \"b\"}]}]}",
         "methodConfig[0].name[0]: a method without its service"},
     {"{\"methodConfig\": [{\"name\": [{}]}, {\"name\": [{\"service\": \"\"}]}]}",
@@ -277,8 +279,14 @@ static const struct {
         "methodConfig[0].retryPolicy.maxBackoff: it must be more than 0"},
     {RETRY(A, B, C, "\"backoffMultiplier\": 0, ", E),
         "methodConfig[0].retryPolicy.backoffMultiplier: it must be more than 0"},
-    {RETRY(A, B, C, "\"backoffMultiplier\": \"2\", ", E),
-        "methodConfig[0].retryPolicy.backoffMultiplier: a number is wanted, this is a string"},
+    {RETRY(A, B, C, "\"backoffMultiplier\": \"2x\", ", E),
+        "methodConfig[0].retryPolicy.backoffMultiplier: \"2x\" is no number"},
+    {RETRY(A, B, C, "\"backoffMultiplier\": \"\\\"2\\\"\", ", E),
+        "methodConfig[0].retryPolicy.backoffMultiplier: \"\"2\"\" is no number"},
+    {RETRY(A, B, C, "\"backoffMultiplier\": \"-2\", ", E),
+        "methodConfig[0].retryPolicy.backoffMultiplier: it must be more than 0"},
+    {RETRY(A, B, C, "\"backoffMultiplier\": true, ", E),
+        "methodConfig[0].retryPolicy.backoffMultiplier: a number is wanted, this is a boolean"},
     {RETRY(A, B, C, D, "\"retryableStatusCodes\": [], "),
         "methodConfig[0].retryPolicy.retryableStatusCodes: it must name a status code"},
     {RETRY(A, B, C, D, "\"retryableStatusCodes\": [14, \"GONE\"], "),

@@ -112,6 +112,58 @@ each_black_hole_costs_one_more(void **state)
 	end_race(&f);
 }
 
+/* The black hole has its 20 s; the dead one is tried again meanwhile, as the backoff says. */
+static void
+who_comes_back_is_found_beside_a_black_hole(void **state)
+{
+	static const char *const names[] = {"h1", "alive", "dead"};
+	fixture f;
+	outcome to;
+	farcall_call *call;
+	uint64_t start;
+
+	(void)state;
+	begin_race(&f, 3, names);
+	tiny_stop(&f.server);
+	start = f.clock.now;
+	call = start_async(&f, 60000, false, &to);
+	while (f.clock.now - start < 2 * FC_NS_PER_S)
+		fc_loop_turn(f.loop, 2 * FC_NS_PER_S - (f.clock.now - start));
+	assert_int_equal(to.times, 0);
+	assert_int_equal(n_lines(&f), 1);
+	tiny_start(&f.server, f.loop, "mem:alive");
+	f.server.on_complete = echo_nothing;
+	f.server.on_accept = note_time;
+	while (to.times == 0)
+		fc_loop_turn(f.loop, FC_NEVER);
+	assert_int_equal(to.code, FARCALL_OK);
+	assert_true(accepted_at - start >= 2 * FC_NS_PER_S);
+	assert_true(accepted_at - start <= FC_NS_PER_S * 12 / 10 * (10 + 16 + 26) / 10);
+	farcall_call_free(call);
+	end_race(&f);
+}
+
+/* Each round has its pause, and the attempt has failed when nothing is under way. */
+static void
+rounds_end_with_the_black_hole(void **state)
+{
+	static const char *const names[] = {"h1", "dead"};
+	fixture f;
+	uint64_t start;
+
+	(void)state;
+	begin_race(&f, 2, names);
+	start = f.clock.now;
+	assert_int_equal(call_with_timeout(&f, 60000), FARCALL_UNAVAILABLE);
+	assert_int_equal(f.clock.now - start, FC_CONNECT_LEAST_NS);
+	assert_int_equal(f.channel->sub.phase, FC_SUB_BACKOFF);
+	assert_true(f.channel->sub.retry_at > f.clock.now);
+	assert_true(f.channel->sub.backoff.base_ns >= 6 * FC_NS_PER_S);
+	assert_true(f.channel->sub.backoff.base_ns <= 11 * FC_NS_PER_S);
+	assert_int_equal(f.channel->sub.race.stagger.at, 0);
+	end_race(&f);
+}
+
 static void
 a_dead_one_costs_nothing(void **state)
 {
@@ -354,6 +406,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    clean_test(a_black_hole_costs_a_quarter_of_a_second),
 	    clean_test(each_black_hole_costs_one_more),
+	    clean_test(who_comes_back_is_found_beside_a_black_hole),
+	    clean_test(rounds_end_with_the_black_hole),
 	    clean_test(a_dead_one_costs_nothing),
 	    clean_test(a_failure_does_not_wait_for_the_pause),
 	    clean_test(the_first_alive_is_taken_alone),

@@ -122,13 +122,19 @@ rig_close(rig *r)
 }
 
 static void
-rig_start(rig *r, const fc_crew_config *config)
+rig_run(rig *r)
 {
 	fc_error error;
 
 	fc_error_clear(&error);
-	rig_open(r, NULL, config);
 	assert_int_equal(fc_thread_start(&r->thread, rig_main, r, &error), FARCALL_OK);
+}
+
+static void
+rig_start(rig *r, const fc_crew_config *config)
+{
+	rig_open(r, NULL, config);
+	rig_run(r);
 }
 
 static fc_crew_counts
@@ -202,7 +208,7 @@ rig_feed(rig *r, feed *f, item *items, int n)
 }
 
 /* Feeds and waits until all have been handled. */
-static void
+static FARCALL_UNUSED void
 rig_do(rig *r, item *items, int n)
 {
 	int before = atomic_load(&r->n_done);
