@@ -186,10 +186,10 @@ fc_call_open(farcall_call *base, const farcall_method *method, const ProtobufCMe
 		*code = used_twice(base, idle);
 		return NULL;
 	}
-	base->started = true;
 	base->method = method;
 	if (base->code == FARCALL_OK)
 		check(base, request);
+	base->started = true; /* what is wrong from here on is only logged: fc_call_misuse() */
 	if (base->code == FARCALL_OK && call->channel->service != NULL)
 		fc_plan_configure(call);
 	if (base->code == FARCALL_OK)
