@@ -93,7 +93,7 @@ start(farcall_coding server, farcall_coding channel)
 	assert_int_equal(farcall_server_start(t.server), FARCALL_OK);
 	t.channel = farcall_channel_open("mem:stream-compression");
 	farcall_channel_set_compression(t.channel, channel);
-	farcall_channel_set_timeout_ms(t.channel, 20000);
+	farcall_channel_set_timeout_ms(t.channel, 120000);
 }
 
 static void
