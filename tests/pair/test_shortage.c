@@ -21,11 +21,11 @@ the_log_says_who_waits_and_what_to_do(void **state)
 	farcall_service_set_blocking(pair.service, "Custom", true);
 	test_pair_start(&pair);
 	for (int i = 0; i < 2; i++)
-		start_caller(&callers[i], &pair, 0, 20000);
+		start_caller(&callers[i], &pair, 0, 60000);
 	test_wait_for(&g.inside, 2);
 	assert_int_equal(test_log_count(), 0);
 	for (int i = 2; i < 5; i++)
-		start_caller(&callers[i], &pair, 0, 20000);
+		start_caller(&callers[i], &pair, 0, 60000);
 	for (int i = 0; i < 10000 && test_log_count() == 0; i++)
 		uv_sleep(1);
 	assert_int_equal(test_log_count(), 1);
@@ -117,12 +117,12 @@ the_queue_is_as_long_as_it_is_set(void **state)
 	farcall_server_set_handler_queue(pair.server, 2);
 	farcall_service_set_blocking(pair.service, "Custom", true);
 	test_pair_start(&pair);
-	start_caller(&callers[0], &pair, 0, 20000);
+	start_caller(&callers[0], &pair, 0, 60000);
 	test_wait_for(&g.inside, 1);
-	start_caller(&callers[1], &pair, 0, 20000);
-	start_caller(&callers[2], &pair, 0, 20000);
+	start_caller(&callers[1], &pair, 0, 60000);
+	start_caller(&callers[2], &pair, 0, 60000);
 	wait_for_pooled(&pair, 3);
-	start_caller(&refused, &pair, 0, 20000);
+	start_caller(&refused, &pair, 0, 60000);
 	uv_thread_join(&refused.thread);
 	assert_int_equal(refused.code, FARCALL_RESOURCE_EXHAUSTED);
 	assert_string_equal(

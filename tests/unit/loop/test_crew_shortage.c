@@ -6,7 +6,7 @@
 #include "tests/unit/loop/crew_rig.h"
 
 typedef struct teller {
-	fc_crew_shortage first; /* the owner's, before `times` */
+	fc_crew_shortage first; /* the owner's, until `times` is 1; then nobody writes it */
 	atomic_int times;
 } teller;
 
