@@ -152,6 +152,8 @@ room_on_a_connection_is_waited_for_too(void **state)
 		join_crowd(&f, &c, UINT64_MAX, true);
 	assert_int_equal(f.channel->n_waiting, MOST);
 	refused(&f, &c, NO_ROOM);
+	assert_int_equal(call_with_timeout(&f, 1000), FARCALL_RESOURCE_EXHAUSTED);
+	assert_string_equal(error_text, NO_ROOM);
 	f.server.on_complete = echo_nothing;
 	tiny_refuse(kept[0]);
 	while (c.to[MOST].times == 0)
@@ -162,6 +164,43 @@ room_on_a_connection_is_waited_for_too(void **state)
 	assert_int_equal(f.channel->n_waiting, 0);
 	free_crowd(&c);
 	end(&f);
+}
+
+static void
+streams_wait_in_the_same_queue(void **state)
+{
+	farcall_call *stream;
+	fixture f;
+	crowd c;
+
+	(void)state;
+	begin_stopped(&f);
+	farcall_channel_set_max_waiting(f.channel, MOST);
+	fill(&f, &c);
+	stream = farcall_call_new(f.channel);
+	farcall_call_set_wait_for_ready(stream, true);
+	pair_test_chat__start(stream);
+	turns(&f, 4);
+	assert_int_equal(farcall_call_code(stream), FARCALL_RESOURCE_EXHAUSTED);
+	assert_string_equal(farcall_call_error(stream), NO_ROOM ": connection refused");
+	farcall_call_free(stream);
+	free_crowd(&c);
+	turns(&f, 4);
+	memset(&c, 0, sizeof c);
+	for (int i = 0; i < MOST - 1; i++)
+		join_crowd(&f, &c, UINT64_MAX, true);
+	stream = farcall_call_new(f.channel);
+	farcall_call_set_wait_for_ready(stream, true);
+	pair_test_chat__start(stream);
+	turns(&f, 4);
+	assert_int_equal(f.channel->n_waiting, MOST);
+	refused(&f, &c, NO_ROOM ": connection refused");
+	farcall_call_free(stream);
+	turns(&f, 4);
+	assert_int_equal(f.channel->n_waiting, MOST - 1);
+	free_crowd(&c);
+	turns(&f, 4);
+	end_stopped(&f);
 }
 
 /* One that rests before its next attempt does not wait for a connection; nor does a hedge whose
@@ -224,6 +263,7 @@ main(void)
 	    clean_test(who_leaves_makes_room),
 	    clean_test(who_would_not_wait_is_told_why),
 	    clean_test(room_on_a_connection_is_waited_for_too),
+	    clean_test(streams_wait_in_the_same_queue),
 	    clean_test(plans_leave_the_queue),
 	    clean_test(the_setting_has_limits),
 	};
