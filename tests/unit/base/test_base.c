@@ -36,6 +36,24 @@ arena_holds_what_it_gave(void **state)
 	fc_pool_fini(&pool);
 }
 
+/* What would take a block is refused, and nothing has changed. */
+static void
+arena_spares_what_it_has(void **state)
+{
+	uint8_t lent[64 + 16];
+	fc_arena arena;
+
+	(void)state;
+	fc_arena_init(&arena, NULL, 64 * 1024, lent, sizeof lent);
+	assert_null(fc_arena_spare(&arena, sizeof lent + 1));
+	assert_non_null(fc_arena_spare(&arena, 64));
+	assert_null(fc_arena_spare(&arena, 64));
+	assert_int_equal(arena.state, FC_ARENA_OK);
+	assert_int_equal(arena.used, 0);
+	assert_non_null(fc_arena_alloc(&arena, 64));
+	fc_arena_reset(&arena);
+}
+
 static void
 arena_stops_at_its_cap(void **state)
 {
@@ -158,6 +176,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    clean_test(arena_holds_what_it_gave),
+	    clean_test(arena_spares_what_it_has),
 	    clean_test(arena_stops_at_its_cap),
 	    clean_test(pool_keeps_up_to_its_cap),
 	    clean_test(buf_grows_to_its_ceiling),
