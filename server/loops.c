@@ -18,7 +18,7 @@ configure(fc_server_loop *at)
 	config->max_metadata = server->max_metadata;
 	config->max_streams = (uint32_t)FC_MIN(server->max_calls, 1024);
 	config->stream_window = 1u << 20;
-	config->connection_window = 1u << 30; /* that of all streams: it never closes */
+	config->connection_window = FC_CONN_WINDOW;
 	config->settings_timeout_ns = 10 * FC_NS_PER_S;
 	config->codings = FC_CODING_GZIP | FC_CODING_DEFLATE;
 	fc_lifecycle_configure(server, config);

@@ -60,6 +60,11 @@ struct fc_conn {
 	size_t n_first; /* bytes that wait for the pick */
 };
 
+/* What a peer may send ahead on all streams together: as much as can be said. It would bound no
+ * memory, since it is credited as bytes come (streams bound that), but the peer could run out of
+ * it: and proxies that do then stop reading, also what would open it again. */
+#define FC_CONN_WINDOW 0x7fffffffu
+
 #define FC_CONN_HANDSHAKE_NS (10 * FC_NS_PER_S) /* until the first bytes tell the protocol */
 #define FC_CONN_STUCK_NS (60 * FC_NS_PER_S)     /* open: a peer that takes no byte */
 #define FC_CONN_UNSENT_NS (10 * FC_NS_PER_S)    /* closing: likewise */

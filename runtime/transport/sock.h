@@ -38,6 +38,11 @@ int fc_sock_error(fc_sock sock); /* the pending error, taken off */
 bool fc_sock_is_to_itself(fc_sock sock, const fc_place *peer);
 void fc_sock_set_nodelay(fc_sock sock);
 
+/* TCP: how many bytes the system may hold that it cannot send yet, beside those under way. What is
+ * written later waits behind them. On Linux and macOS; elsewhere the send buffer is all there is.
+ */
+void fc_sock_set_unsent(fc_sock sock, unsigned size);
+
 /* TCP: how long what was sent may be unacknowledged. TCP_USER_TIMEOUT on Linux,
  * TCP_RXT_CONNDROPTIME on macOS, TCP_MAXRT on Windows (these in whole seconds); elsewhere
  * ENOPROTOOPT: then the system's own limit of retransmissions holds, some 10 minutes. */
@@ -70,6 +75,10 @@ typedef struct fc_path_id {
 farcall_code fc_sock_unix_place(fc_place *place, const char *path, fc_error *error);
 const char *fc_sock_unix_path(const fc_place *place);
 
+/* A relative path as it is seen from other folders, if that is not too long for a socket: for
+ * records, and for removing it after a chdir(). */
+void fc_sock_unix_make_absolute(fc_place *place);
+
 /* A socket bound to the path with mode 0600, not listening yet. A dead socket there is replaced. */
 farcall_code fc_sock_bind_path(
     const fc_place *place, fc_sock *sock, fc_path_id *id, fc_error *error);
@@ -82,6 +91,9 @@ void fc_sock_remove_path(const fc_place *place, const fc_path_id *id); /* if it 
 void fc_place_set(fc_place *place, const void *sockaddr, size_t size);
 void fc_place_set_fd(fc_place *place, int fd);
 bool fc_place_from_literal(fc_place *place, const char *host, uint16_t port);
+/* UNAVAILABLE, ADDRESS_NOT_AVAILABLE: a link-local address without a zone, or one of another host.
+ */
+farcall_code fc_place_check_zone(const fc_place *place, const char *host, fc_error *error);
 void fc_place_set_port(fc_place *place, uint16_t port);
 uint16_t fc_place_port(const fc_place *place);
 int fc_place_family(const fc_place *place); /* AF_INET …; AF_UNSPEC for mem */

@@ -175,6 +175,17 @@ fc_sock_set_nodelay(fc_sock sock)
 	setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+void
+fc_sock_set_unsent(fc_sock sock, unsigned size)
+{
+#ifdef TCP_NOTSENT_LOWAT
+	setsockopt(sock, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &size, sizeof size);
+#else
+	(void)sock;
+	(void)size;
+#endif
+}
+
 int
 fc_sock_set_peer_timeout(fc_sock sock, unsigned ms)
 {
@@ -386,6 +397,24 @@ fc_sock_unix_path(const fc_place *place)
 	if (place->size <= offsetof(struct sockaddr_un, sun_path))
 		return "";
 	return ((const struct sockaddr_un *)(const void *)place->sockaddr.bytes)->sun_path;
+}
+
+void
+fc_sock_unix_make_absolute(fc_place *place)
+{
+	char path[sizeof((struct sockaddr_un *)0)->sun_path];
+	const char *name = fc_sock_unix_path(place);
+	size_t size;
+
+	if (name[0] == '/' || getcwd(path, sizeof path) == NULL)
+		return;
+	size = strlen(path);
+	if (path[size - 1] != '/')
+		path[size++] = '/'; /* in place of its NUL */
+	if (size + strlen(name) >= sizeof path)
+		return;
+	memcpy(path + size, name, strlen(name) + 1);
+	(void)fc_sock_unix_place(place, path, NULL);
 }
 
 /* Somebody listens there. Without memory or descriptors to find out: take it for alive. */

@@ -156,6 +156,13 @@ fc_sock_set_nodelay(fc_sock sock)
 	set_option(sock, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
+void
+fc_sock_set_unsent(fc_sock sock, unsigned size)
+{
+	(void)sock; /* Winsock has nothing of the kind */
+	(void)size;
+}
+
 int
 fc_sock_set_peer_timeout(fc_sock sock, unsigned ms)
 {
@@ -268,6 +275,12 @@ fc_sock_unix_place(fc_place *place, const char *path, fc_error *error)
 	(void)place;
 	(void)path;
 	return not_here(error, "unix: addresses");
+}
+
+void
+fc_sock_unix_make_absolute(fc_place *place)
+{
+	(void)place;
 }
 
 const char *

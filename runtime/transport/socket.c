@@ -14,6 +14,7 @@
 #include "runtime/transport/cause.h"
 
 #define RETRY_NS (2 * FC_NS_PER_MS)
+#define UNSENT_MOST (128u << 10) /* enough for a fast network until the loop's next turn */
 
 typedef enum state { CONNECTING, OPEN, BROKEN, LOST } state;
 
@@ -402,8 +403,10 @@ make(fc_loop *loop, fc_sock sock, const fc_place *peer, fc_error *error)
 	s->task.run = run_task;
 	fc_timer_init(&s->retry, run_retry);
 	s->poll.data = s;
-	if (peer->kind == FC_PLACE_INET)
+	if (peer->kind == FC_PLACE_INET) {
 		fc_sock_set_nodelay(sock);
+		fc_sock_set_unsent(sock, UNSENT_MOST);
+	}
 	return s;
 }
 

@@ -84,26 +84,35 @@ wire_run_unopened(wire_scenario *scenario, bool client)
 /* ---- in ---- */
 
 void
-wire_take_output(wire *w)
+wire_take_some(wire *w, size_t most)
 {
 	fc_piece pieces[4];
 	size_t n;
 
-	while ((n = ops->output(w->engine, pieces, 4)) != 0) {
+	while (most != 0 && (n = ops->output(w->engine, pieces, 4)) != 0) {
 		size_t size = 0;
 
-		for (size_t i = 0; i < n; i++) {
-			if (w->out_size + pieces[i].size > w->out_room) {
-				w->out_room = (w->out_size + pieces[i].size) * 2;
+		for (size_t i = 0; i < n && most != 0; i++) {
+			size_t part = FC_MIN(pieces[i].size, most);
+
+			if (w->out_size + part > w->out_room) {
+				w->out_room = (w->out_size + part) * 2;
 				w->out = (uint8_t *)realloc(w->out, w->out_room);
 				assert_non_null(w->out);
 			}
-			memcpy(w->out + w->out_size, pieces[i].at, pieces[i].size);
-			w->out_size += pieces[i].size;
-			size += pieces[i].size;
+			memcpy(w->out + w->out_size, pieces[i].at, part);
+			w->out_size += part;
+			size += part;
+			most -= part;
 		}
 		ops->wrote(w->engine, size);
 	}
+}
+
+void
+wire_take_output(wire *w)
+{
+	wire_take_some(w, SIZE_MAX);
 }
 
 void

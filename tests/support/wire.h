@@ -99,6 +99,7 @@ void wire_says_at(wire *w, const char *text, const char *file, int line);
 const char *wire_seen(wire *w); /* the events, and forgets them */
 const char *wire_said(wire *w); /* the frames, and forgets them */
 void wire_take_output(wire *w); /* so that the engine may forget it; says() still shows it */
+void wire_take_some(wire *w, size_t most); /* the same, of so many bytes: a short write */
 bool wire_is_dead(const wire *w);
 
 /* The connection has died so: nothing that comes has any effect now. */

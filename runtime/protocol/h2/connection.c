@@ -58,6 +58,7 @@ set_up(fc_h2 *c, uint64_t now)
 	fc_buf_init(&c->text, pool, SIZE_MAX / 2);
 	fc_buf_init(&c->message, pool, SIZE_MAX / 2);
 	fc_chain_init(&c->out, pool);
+	fc_chain_init(&c->ahead, pool);
 	for (int i = 0; i < FC_IDLE_KINDS; i++)
 		c->idle[i].at = now;
 	c->resets.at = now;
@@ -111,6 +112,7 @@ fc_h2_free(fc_engine *c)
 	fc_buf_fini(&c->text);
 	fc_buf_fini(&c->message);
 	fc_chain_fini(&c->out);
+	fc_chain_fini(&c->ahead);
 	fc_pool_put(c->config.pool, c->pairs);
 	if (c->decoder != NULL)
 		fc_hpack_decoder_free(c->decoder);
@@ -214,7 +216,7 @@ fc_h2_end(fc_engine *c, const fc_error *why)
 		    c->preface ? "the peer closed the connection before it spoke HTTP/2"
 		               : "the peer closed the connection");
 	if (c->config.client) /* the peer may still listen: what counts as unsent must not leave */
-		fc_chain_fini(&c->out);
+		fc_h2_drop_output(c);
 	lose(c, c->config.client);
 }
 

@@ -25,12 +25,13 @@
 #define FC_H2_CONTINUATIONS_MOST 8u  /* frames that continue one header block */
 #define FC_H2_SETTINGS_MOST 32u      /* entries of a SETTINGS frame */
 #define FC_H2_OUTPUT_MOST (1u << 20) /* unwritten bytes: then DATA waits */
-#define FC_H2_CONGESTED                                                             \
-	(FC_H2_OUTPUT_MOST + 65536u) /* … and then reading stops. Above what DATA \
-can reach: two peers that wait in order to write must not both stop reading */
-#define FC_H2_INDUCED_MOST 1000u     /* unwritten frames that the peer made us send: the same */
-#define FC_H2_INDUCED_END 10000u     /* … and then the connection ends */
-#define FC_H2_RESETS_BURST 1000u     /* resets taken at once, and then a second */
+#define FC_H2_CONGESTED                                                                       \
+	(FC_H2_OUTPUT_MOST + 65536u)           /* … and then reading stops. Above what DATA \
+	  can reach: two peers that wait in order to write must not both stop reading */
+#define FC_H2_OVERTAKEN_LEAST FC_H2_FRAME_SIZE /* unwritten bytes from which on it is worth it */
+#define FC_H2_INDUCED_MOST 1000u /* unwritten frames that the peer made us send: the same */
+#define FC_H2_INDUCED_END 10000u /* … and then the connection ends */
+#define FC_H2_RESETS_BURST 1000u /* resets taken at once, and then a second */
 #define FC_H2_RESETS_RATE 33u
 #define FC_H2_STREAMS_AT_FIRST 100u /* client: before the server has told its limit */
 #define FC_H2_EMPTIES_MOST 1024u    /* messages without a byte that an owner may leave untaken */
@@ -83,7 +84,7 @@ typedef struct fc_h2_stream {
 	/* sending */
 	int32_t send_window;
 	uint32_t prefix_size; /* receiving, too: bytes that have come of `prefix` */
-	uint64_t opened_at;   /* client: `produced` before its HEADERS */
+	uint64_t opened_at;   /* client: bytes ever put into `out` before its HEADERS */
 
 	/* the message being received */
 	uint32_t message_size;
@@ -244,9 +245,11 @@ struct fc_engine {
 
 	/* frames out */
 	fc_chain out;
-	uint64_t produced; /* bytes ever put into `out` = written + out.size */
-	uint64_t written;
+	fc_chain ahead;   /* frames that overtake `out`, but its first `cut` bytes */
+	size_t cut;       /* the rest of a frame that has begun to go out, or our SETTINGS */
+	uint64_t written; /* bytes of `out` */
 	uint32_t induced;
+	uint32_t induced_ahead; /* those of them in `ahead` */
 	fc_hpack_encoder *encoder;
 	bool named_timeout; /* client: the name has been put into the encoder's table */
 	fc_buf scratch, text;
@@ -386,12 +389,15 @@ fc_h2_charge(fc_h2 *c, uint32_t size)
 /* ---- frames_out.c ---- */
 
 /* Room for a control frame and its head, written; NULL: out of memory, and the connection is
- * doomed. `induced`: the peer made us send it. */
+ * doomed. `induced`: the peer made us send it. What has no place among other frames goes out ahead
+ * of much DATA: WINDOW_UPDATE, for which the peer may wait before it reads on, and answers to PING
+ * (RFC 9113 6.7). */
 uint8_t *fc_h2_control(
     fc_h2 *c, unsigned type, unsigned flags, uint32_t id, uint32_t length, bool induced);
 void fc_h2_put_rst(fc_h2 *c, uint32_t id, fc_h2_code code, bool induced);
 void fc_h2_put_window(fc_h2 *c, uint32_t id, uint32_t size);
 void fc_h2_put_goaway(fc_h2 *c, uint32_t last, fc_h2_code code, const char *text);
+void fc_h2_drop_output(fc_h2 *c); /* nothing more goes out */
 bool fc_h2_put_block(fc_h2 *c, uint32_t id, const uint8_t *block, size_t size, bool end);
 bool fc_h2_room_for_block(fc_h2 *c, size_t size); /* then put_block() of so much cannot fail */
 size_t fc_h2_output(fc_engine *c, fc_piece *pieces, size_t most);

@@ -137,4 +137,5 @@ fc_h2_introduce(fc_h2 *c)
 	put_setting(p, FC_H2_MAX_HEADER_LIST_SIZE, list);
 	if (c->window > FC_H2_WINDOW)
 		fc_h2_put_window(c, 0, c->window - FC_H2_WINDOW);
+	c->cut = c->out.size; /* all else comes behind them: RFC 9113 3.4 */
 }

@@ -24,7 +24,7 @@ of_a_channel(void **state)
 	assert_int_equal(config->max_message, 4194304);
 	assert_int_equal(config->max_metadata, 16384);
 	assert_int_equal(config->stream_window, 1048576);
-	assert_int_equal(config->connection_window, 1073741824);
+	assert_int_equal(config->connection_window, 2147483647);
 	assert_int_equal(config->settings_timeout_ns, UINT64_C(30000000000));
 	farcall_channel_close(channel);
 }
@@ -48,7 +48,7 @@ of_a_server(void **state)
 	assert_int_equal(config->max_metadata, 16384);
 	assert_int_equal(config->max_streams, 1024);
 	assert_int_equal(config->stream_window, 1048576);
-	assert_int_equal(config->connection_window, 1073741824);
+	assert_int_equal(config->connection_window, 2147483647);
 	assert_int_equal(config->settings_timeout_ns, UINT64_C(10000000000));
 	farcall_server_free(server);
 }
