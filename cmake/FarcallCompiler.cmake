@@ -3,7 +3,9 @@ function(farcall_compile target)
   set_target_properties(${target} PROPERTIES
     C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF C_VISIBILITY_PRESET hidden)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wpointer-arith -Wvla
-    -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wundef
+    -Wstrict-prototypes -Wmissing-prototypes
+    $<$<C_COMPILER_ID:GNU>:-Wcast-qual> # clang looks into protobuf-c's macros, too
+    -Wundef
     $<$<BOOL:${FARCALL_WERROR}>:-Werror>)
   if(FARCALL_SANITIZE AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
     # Sanitizers hide from gcc what is set; the other builds look for it.
