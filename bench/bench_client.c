@@ -7,6 +7,7 @@
  *   --variant sync | async | open         one blocking call after another (C and O are 1);
  * callbacks on a stepped loop; or --rate R calls a second, come what may, each --sleep-every Nth a
  * Sleep of 100 ms, that is not counted; times are from when a call was due
+ *   --mode brief                          calls of Stream, one message each, by callbacks
  *   --mode stream                         one Stream, O messages in flight; --variant async:
  * callbacks on a stepped loop; sync: blocking steps on a stepped loop; threads: one thread sends,
  * one receives
@@ -101,13 +102,18 @@ die(farcall_call *call)
 	exit(1);
 }
 
+static void
+check(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply)
+{
+	if (code != FARCALL_OK || reply->payload.len != (size_t)options.size)
+		die(call);
+}
+
 static uint64_t
-finished(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, uint64_t sent)
+count(uint64_t sent)
 {
 	uint64_t now = now_ns();
 
-	if (code != FARCALL_OK || reply->payload.len != (size_t)options.size)
-		die(call);
 	meter.ended++;
 	if (now < meter.from || now >= meter.until)
 		return now;
@@ -117,24 +123,70 @@ finished(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, uin
 	return now;
 }
 
-static void begin(job *job);
+static uint64_t
+finished(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, uint64_t sent)
+{
+	check(call, code, reply);
+	return count(sent);
+}
+
+static void begin(job *job, uint64_t now);
 
 static void
 on_reply(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, void *data)
 {
 	job *mine = (job *)data;
+	uint64_t now = finished(call, code, reply, mine->sent);
 
-	finished(call, code, reply, mine->sent);
 	farcall_call_free(call);
-	if (more(now_ns()))
-		begin(mine);
+	if (more(now))
+		begin(mine, now);
+}
+
+/* ---- streams of one message each ---- */
+
+static void
+on_brief_end(farcall_call *call, farcall_code code, const ProtobufCMessage *none, void *data)
+{
+	job *mine = (job *)data;
+	uint64_t now = count(mine->sent);
+
+	(void)none;
+	if (code != FARCALL_OK)
+		die(call);
+	farcall_call_free(call);
+	if (more(now))
+		begin(mine, now);
 }
 
 static void
-begin(job *mine)
+on_brief_reply(farcall_call *call, farcall_code code, const Bench__EchoMsg *reply, void *data)
+{
+	check(call, code, reply);
+	farcall_call_finish_async(call, on_brief_end, data);
+}
+
+static void
+begin_brief(job *mine)
+{
+	farcall_call *call = farcall_call_new(mine->channel);
+
+	if (bench_echo_service_stream__start(call) != FARCALL_OK)
+		die(call);
+	bench_echo_service_stream__send_request__async(call, &request, NULL, NULL);
+	farcall_call_half_close(call);
+	bench_echo_service_stream__recv_reply__async(call, on_brief_reply, mine);
+}
+
+static void
+begin(job *mine, uint64_t now)
 {
 	meter.begun++;
-	mine->sent = now_ns();
+	mine->sent = now;
+	if (options.mode[0] == 'b') {
+		begin_brief(mine);
+		return;
+	}
 	bench_echo_service_echo__async(farcall_call_new(mine->channel), &request, on_reply, mine);
 }
 
@@ -150,7 +202,7 @@ run_async(const char *target)
 		farcall_channel_set_loop(channel, loop);
 		for (int j = 0; j < options.out; j++) {
 			jobs[i * options.out + j].channel = channel;
-			begin(&jobs[i * options.out + j]);
+			begin(&jobs[i * options.out + j], now_ns());
 		}
 	}
 	while (meter.ended < meter.begun)
@@ -447,7 +499,7 @@ main(int argc, char **argv)
 		fprintf(stderr,
 		    "usage: farcall-bench-client --port N [--conns C] [--out O] "
 		    "[--size BYTES] [--calls N | --secs S --warm W] "
-		    "[--mode echo|stream] [--variant sync|async|open|threads] [--rate R] "
+		    "[--mode echo|brief|stream] [--variant sync|async|open|threads] [--rate R] "
 		    "[--sleep-every N]\n");
 		return 2;
 	}

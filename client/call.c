@@ -44,9 +44,13 @@ on_deliver(fc_task *task)
 	fc_client_call *call = FC_CONTAINER(task, fc_client_call, deliver);
 	farcall_channel *channel = call->channel;
 
-	fc_channel_hold(channel);
 	fc_call_tell(call);
-	channel->active--;
+	channel->active--; /* the call keeps it */
+	if (FARCALL_LIKELY(!channel->shut)) {
+		fc_call_drop(&call->call);
+		return;
+	}
+	fc_channel_hold(channel);
 	fc_call_drop(&call->call);
 	fc_channel_check_over(channel);
 	fc_channel_drop(channel);
@@ -70,7 +74,7 @@ fc_call_tell(fc_client_call *call)
 static void
 take_apart(fc_client_call *call)
 {
-	atomic_store(&call->phase, FC_CALL_DONE);
+	atomic_store_explicit(&call->phase, FC_CALL_DONE, memory_order_release);
 	fc_attempt_drop(call, call->call.code);
 	if (FARCALL_UNLIKELY(call->waits))
 		fc_picker_left(call);
@@ -267,6 +271,12 @@ let_go(farcall_call *base)
 }
 
 static bool
+is_open(const farcall_call *base)
+{
+	return atomic_load(&((const fc_client_call *)base)->phase) == FC_CALL_OPEN;
+}
+
+static bool
 ended(const farcall_call *base)
 {
 	return atomic_load(&((const fc_client_call *)base)->phase) == FC_CALL_DONE;
@@ -281,13 +291,13 @@ headed(const farcall_call *base)
 	return atomic_load_explicit(&call->streaming.headed, memory_order_acquire);
 }
 
-/* A stream's program may ask while its owner still looks for a line that serves it. */
+/* The program may ask while the owner still looks for a line that serves the call. */
 static const fc_line *
 line_of(const fc_client_call *call)
 {
 	const farcall_call *base = &call->call;
 
-	return base->flow == NULL || headed(base) || ended(base) ? call->line : NULL;
+	return (base->flow != NULL && headed(base)) || !is_open(base) ? call->line : NULL;
 }
 
 static const char *
@@ -318,6 +328,7 @@ const fc_call_ops fc_client_call_ops = {
     .cancel = cancel,
     .let_go = let_go,
     .destroy = fc_call_destroy,
+    .open = is_open,
     .ended = ended,
     .headed = headed,
     .peer = peer,

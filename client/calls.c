@@ -81,12 +81,15 @@ farcall_call fc_call_forked = {.ops = &nil_ops,
 
 /* ---- objects ---- */
 
+/* All calls share one reference to the channel, which the first takes and the last gives back. */
 static fc_client_call *
 take_free(farcall_channel *channel)
 {
 	fc_client_call *call;
 
 	fc_spin_lock(&channel->calls_lock);
+	if (channel->n_calls++ == 0)
+		fc_channel_hold(channel);
 	call = channel->free_calls;
 	if (call != NULL) {
 		channel->free_calls = call->next_free;
@@ -119,6 +122,27 @@ unmake(fc_client_call *call)
 	fc_free(call);
 }
 
+/* `call` may be NULL: it could not be made. */
+static void
+give_free(farcall_channel *channel, fc_client_call *call)
+{
+	bool keep, last;
+
+	fc_spin_lock(&channel->calls_lock);
+	last = --channel->n_calls == 0;
+	keep = call != NULL && channel->n_free_calls < FC_CLIENT_KEEP_CALLS;
+	if (keep) {
+		call->next_free = channel->free_calls;
+		channel->free_calls = call;
+		channel->n_free_calls++;
+	}
+	fc_spin_unlock(&channel->calls_lock);
+	if (!keep && call != NULL)
+		unmake(call);
+	if (last)
+		fc_channel_drop(channel);
+}
+
 fc_client_call *
 fc_call_take(farcall_channel *channel)
 {
@@ -126,11 +150,12 @@ fc_call_take(farcall_channel *channel)
 
 	if (call != NULL)
 		fc_call_renew(&call->call, channel->config.max_message);
-	else if ((call = make(channel)) == NULL)
+	else if ((call = make(channel)) == NULL) {
+		give_free(channel, NULL);
 		return NULL;
+	}
 	call->call.clock = fc_call_clock;
 	call->call.coding = channel->coding;
-	fc_channel_hold(channel);
 	call->channel = channel;
 	call->has_timeout = call->wait_for_ready = call->has_wait = false;
 	call->rules = NULL;
@@ -159,8 +184,6 @@ void
 fc_call_destroy(farcall_call *base)
 {
 	fc_client_call *call = (fc_client_call *)base;
-	farcall_channel *channel = call->channel;
-	bool keep;
 
 	if (FARCALL_UNLIKELY(base->intercept != NULL))
 		fc_intercept_finish(base); /* a stream whose end nobody has asked for */
@@ -172,17 +195,7 @@ fc_call_destroy(farcall_call *base)
 		fc_flow_free(base->flow);
 	fc_line_drop(call->line);
 	fc_call_fini(base);
-	fc_spin_lock(&channel->calls_lock);
-	keep = channel->n_free_calls < FC_CLIENT_KEEP_CALLS;
-	if (keep) {
-		call->next_free = channel->free_calls;
-		channel->free_calls = call;
-		channel->n_free_calls++;
-	}
-	fc_spin_unlock(&channel->calls_lock);
-	if (!keep)
-		unmake(call);
-	fc_channel_drop(channel);
+	give_free(call->channel, call);
 }
 
 void

@@ -15,10 +15,13 @@
 #include "runtime/loop/crew.h"
 #include "runtime/loop/fork.h"
 
+/* Not the turn's: a deadline that is set in a callback, behind others that took long, counts from
+ * then. */
 uint64_t
 fc_channel_now(farcall_channel *channel)
 {
-	return channel->lent && channel->loop != NULL ? fc_loop_now(channel->loop) : uv_hrtime();
+	return channel->lent && channel->loop != NULL ? fc_loop_real_clock(channel->loop)
+	                                              : uv_hrtime();
 }
 
 /* ---- the role of the driver ---- */
@@ -290,6 +293,15 @@ need_thread(farcall_channel *channel, fc_error *error)
 	return FARCALL_OK;
 }
 
+/* The owner. */
+static void
+start_here(farcall_channel *channel, fc_waiter *waiter)
+{
+	waiter->counted = true;
+	channel->active++;
+	fc_loop_ready(channel->loop, &waiter->start);
+}
+
 farcall_code
 fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 {
@@ -297,16 +309,20 @@ fc_drive_async(farcall_channel *channel, fc_waiter *waiter, fc_error *error)
 
 	if (fc_forked(channel->forks))
 		return refuse_forked(error);
+	if (channel->lent) { /* to the one thread that is here */
+		code = need_loop(channel, error);
+		if (code == FARCALL_OK)
+			start_here(channel, waiter);
+		return code;
+	}
 	fc_lock(&channel->lock);
 	code = need_loop(channel, error);
-	if (code == FARCALL_OK && !channel->lent)
+	if (code == FARCALL_OK)
 		code = need_thread(channel, error);
-	if (code == FARCALL_OK && (channel->lent || fc_loop_inside(channel->loop))) {
-		atomic_fetch_add(&channel->posted, 1);
-		fc_loop_ready(channel->loop, &waiter->start);
-	} else if (code == FARCALL_OK) {
+	if (code == FARCALL_OK && fc_loop_inside(channel->loop))
+		start_here(channel, waiter);
+	else if (code == FARCALL_OK)
 		fc_drive_post(channel, &waiter->start);
-	}
 	fc_unlock(&channel->lock);
 	return code;
 }

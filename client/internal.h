@@ -62,6 +62,7 @@ struct fc_waiter {
 	/* the owner */
 	fc_task start;  /* begins it, when it is posted */
 	fc_timer timer; /* not armed while its own thread drives: that bounds its turns */
+	bool counted; /* among the channel's active ones, until `start` runs; else it was posted */
 	bool begun;
 	bool done; /* under the lock, if `asleep` */
 
@@ -273,7 +274,8 @@ typedef struct fc_client_call {
 	bool sending;   /* the engine still needs the payload */
 	bool waits;     /* among the channel's pending */
 	fc_payload payload;
-	fc_block *packed; /* the request, of an async call; until it is committed */
+	fc_block *packed; /* the request, of an async call, if it is not in `out`; until it is
+	                     committed */
 	fc_text packed_text;
 	ProtobufCMessage *reply;
 	bool async;
@@ -392,7 +394,7 @@ struct farcall_channel {
 	fc_pool pool;     /* of calls: it outlives the loop */
 	fc_spin calls_lock;
 	fc_client_call *free_calls; /* under `calls_lock` */
-	size_t n_free_calls;
+	size_t n_free_calls, n_calls;
 	atomic_uint posted; /* tasks in the loop's mailbox */
 	atomic_bool yield;  /* the thread wants to drive */
 

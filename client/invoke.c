@@ -257,7 +257,22 @@ farcall_call_invoke(farcall_call *base, const farcall_method *method,
 
 /* ---- without blocking ---- */
 
-/* Into a block of the channel's pool: the program may change its message at once. */
+/* Where the request is packed to: what is left of the memory lent to the call, or a block that is
+ * given back as soon as it is of no more use. NULL: no memory. */
+static uint8_t *
+room_for(fc_client_call *call, size_t size)
+{
+	uint8_t *room = NULL;
+
+	if (call->plan == NULL)
+		room = (uint8_t *)fc_arena_spare(&call->call.out, size);
+	if (room != NULL)
+		return room;
+	call->packed = fc_pool_get(&call->channel->pool, sizeof(fc_block) + size);
+	return call->packed != NULL ? (uint8_t *)(call->packed + 1) : NULL;
+}
+
+/* The program may change its message at once. */
 static void
 pack(fc_client_call *call, const ProtobufCMessage *request)
 {
@@ -267,13 +282,12 @@ pack(fc_client_call *call, const ProtobufCMessage *request)
 
 	if (!set_payload(base, &payload, request))
 		return;
-	call->packed = fc_pool_get(&call->channel->pool, sizeof(fc_block) + payload.size);
-	if (call->packed == NULL) {
+	to = room_for(call, payload.size);
+	if (to == NULL) {
 		fc_call_settle(base, FARCALL_RESOURCE_EXHAUSTED, FARCALL_CAUSE_OUT_OF_MEMORY,
 		    "request: out of memory", sizeof "request: out of memory" - 1);
 		return;
 	}
-	to = (uint8_t *)(call->packed + 1);
 	payload.flat(&payload, to);
 	call->packed_text.at = (const char *)to;
 	call->packed_text.size = payload.size;

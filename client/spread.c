@@ -5,9 +5,10 @@
  * last; else in TRANSIENT_FAILURE (grpc/grpc doc/load-balancing.md, gRFC A62).
  *
  * A connection lost, or one that fails, has the places found out anew, a name at most every 30 s, a
- * registry at most once a second; a registry is also read every 30 s, for servers that come. What
- * the resolver does not name any more takes no new calls; what cannot be resolved leaves everything
- * as it is.
+ * registry at most once a second, or ten times while none is ready; a registry is also read every
+ * 30 s, for servers that come. Before the channel says that all have failed it reads the registry
+ * once more, since servers that were restarted stand in it. What the resolver does not name any
+ * more takes no new calls; what cannot be resolved leaves everything as it is.
  */
 #include "client/spread.h"
 
@@ -16,7 +17,8 @@
 #include "runtime/transport/sock.h"
 
 #define NAME_NS (30 * FC_NS_PER_S)
-#define REGISTRY_NS FC_NS_PER_S /* at least between two readings */
+#define REGISTRY_NS FC_NS_PER_S               /* at least between two readings */
+#define REGISTRY_SOON_NS (100 * FC_NS_PER_MS) /* the same while none is ready */
 
 static fc_node *
 node_at(fc_list *item)
@@ -61,10 +63,22 @@ fail_pending(farcall_channel *channel)
 		fc_subchannel_watch(channel);
 }
 
+/* The registry is being read, or as good as. */
+static bool
+news_are_near(farcall_channel *channel)
+{
+	const fc_timer *timer = &channel->spread.resolve;
+
+	if (channel->address.scheme != FC_SCHEME_FILE)
+		return false;
+	return channel->spread.resolving ||
+	    (timer->at != 0 && timer->due <= fc_channel_now(channel) + REGISTRY_SOON_NS);
+}
+
 static void
 judge(farcall_channel *channel)
 {
-	const fc_tally tally = count(channel);
+	fc_tally tally = count(channel);
 	fc_subchannel *sub = &channel->sub;
 
 	sub->retry_at = tally.retry_at;
@@ -77,6 +91,8 @@ judge(farcall_channel *channel)
 			fc_picker_later(channel);
 		return;
 	}
+	if (!tally.fresh && !sub->sticky && news_are_near(channel))
+		tally.connecting = tally.fresh = true;
 	sub->phase = tally.connecting ? FC_SUB_CONNECTING : FC_SUB_BACKOFF;
 	sub->sticky = !tally.fresh;
 	fc_channel_set_state(channel, tally.fresh ? FARCALL_CONNECTING : FARCALL_TRANSIENT_FAILURE);
@@ -98,8 +114,8 @@ on_resolved(fc_resolver *resolver, const fc_error *error)
 	channel->sub.resolved_at = fc_channel_now(channel);
 	if (error != NULL)
 		fc_log(FARCALL_LOG_WARNING, "%s; the former addresses are kept", error->text);
-	else
-		fc_spread_update(channel);
+	if (error != NULL || !fc_spread_update(channel))
+		judge(channel);
 	watch_registry(channel);
 }
 
@@ -121,7 +137,19 @@ resolve_now(farcall_channel *channel)
 static void
 on_resolve(fc_timer *timer)
 {
-	resolve_now(FC_CONTAINER(timer, farcall_channel, spread.resolve));
+	farcall_channel *channel = FC_CONTAINER(timer, farcall_channel, spread.resolve);
+
+	resolve_now(channel);
+	if (!channel->spread.resolving)
+		judge(channel);
+}
+
+static uint64_t
+pause_of(const farcall_channel *channel)
+{
+	if (channel->address.scheme != FC_SCHEME_FILE)
+		return NAME_NS;
+	return fc_list_empty(&channel->spread.ready) ? REGISTRY_SOON_NS : REGISTRY_NS;
 }
 
 /* As soon as it may. Places that are written in the target never change. */
@@ -129,7 +157,7 @@ static void
 resolve_again(farcall_channel *channel)
 {
 	bool registry = channel->address.scheme == FC_SCHEME_FILE;
-	uint64_t due = channel->sub.resolved_at + (registry ? REGISTRY_NS : NAME_NS);
+	uint64_t due = channel->sub.resolved_at + pause_of(channel);
 
 	if (channel->spread.resolving || (!registry && !fc_address_is_name(&channel->address)))
 		return;

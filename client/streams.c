@@ -135,19 +135,19 @@ may_block(farcall_call *base, fc_error *error)
 
 /* A lent loop is turned by the one thread that steps it, which now waits. The call's deadline is a
  * timer of the loop's. */
-static bool
-turn(farcall_call *base)
+static farcall_code
+turn(farcall_call *base, bool *turned, fc_error *error)
 {
 	farcall_channel *channel = call_of(base)->channel;
 
+	(void)error;
 	if (!channel->lent) {
 		fc_crew_block_begin();
-		return false;
+	} else if (channel->loop != NULL) {
+		fc_loop_turn(channel->loop, FC_NEVER);
+		*turned = true;
 	}
-	if (channel->loop == NULL)
-		return false;
-	fc_loop_turn(channel->loop, FC_NEVER);
-	return true;
+	return FARCALL_OK;
 }
 
 /* ---- the wire ---- */

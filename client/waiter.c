@@ -29,7 +29,7 @@ fc_waiter_reset(fc_waiter *waiter, farcall_channel *channel)
 	waiter->start.run = on_start;
 	waiter->start.queued = false;
 	fc_timer_init(&waiter->timer, on_timer);
-	waiter->begun = waiter->done = waiter->asleep = waiter->promoted = false;
+	waiter->counted = waiter->begun = waiter->done = waiter->asleep = waiter->promoted = false;
 	fc_list_init(&waiter->in_sleepers);
 }
 
@@ -61,18 +61,31 @@ fc_waiter_watch(fc_waiter *waiter)
 
 /* The deadline is watched first: once begun, it may be over and gone. */
 static void
+start(fc_waiter *waiter)
+{
+	if (waiter->deadline != FC_NEVER &&
+	    !fc_timer_start(waiter->channel->loop, &waiter->timer, waiter->deadline))
+		waiter->ops->no_memory(waiter);
+	else
+		fc_waiter_begin(waiter);
+}
+
+static void
 on_start(fc_task *task)
 {
 	fc_waiter *waiter = FC_CONTAINER(task, fc_waiter, start);
 	farcall_channel *channel = waiter->channel;
 
-	fc_drive_took(channel);
-	fc_channel_hold(channel);
-	if (waiter->deadline != FC_NEVER &&
-	    !fc_timer_start(channel->loop, &waiter->timer, waiter->deadline))
-		waiter->ops->no_memory(waiter);
+	if (waiter->counted)
+		channel->active--;
 	else
-		fc_waiter_begin(waiter);
+		fc_drive_took(channel);
+	if (FARCALL_LIKELY(!channel->shut)) {
+		start(waiter);
+		return;
+	}
+	fc_channel_hold(channel);
+	start(waiter);
 	fc_channel_check_over(channel);
 	fc_channel_drop(channel);
 }

@@ -95,9 +95,9 @@ main(void)
 	farcall_server_bind(server, "mem:numbers");
 	if (farcall_server_start(server))
 		fprintf(stderr, "giving-up: %s\n", farcall_server_error(server));
-	read_for(channel, 50);
+	read_for(channel, 500);
 	read_some(channel, 1000);
-	ask(channel, 50);
+	ask(channel, 500);
 	farcall_channel_close(channel);
 	farcall_server_stop(server, 10000); /* the handlers may say their word */
 	farcall_server_wait(server);

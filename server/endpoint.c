@@ -53,7 +53,8 @@ fail_bind(farcall_server *server, const char *address, const fc_error *error)
 {
 	char name[FC_ADDRESS_QUOTE];
 
-	if (address == NULL) {
+	/* What quotes the address already does not name it twice: it would not fit. */
+	if (address == NULL || fc_address_is_quoted(error)) {
 		fc_fail(&server->error, error->code, error->cause, "bind: %s", error->text);
 		return;
 	}

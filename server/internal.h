@@ -215,7 +215,7 @@ struct farcall_server {
 typedef struct fc_server_conn {
 	fc_conn conn;
 	fc_list in_loop;
-	fc_refs refs;         /* until it is closed, and of each call */
+	fc_refs refs;         /* until it is closed, and of its calls together */
 	fc_server_loop *home; /* the loop that has it */
 	fc_accepted *accepted;
 	fc_task adopt; /* on its way there */
@@ -231,6 +231,8 @@ typedef struct fc_server_conn {
 	uint64_t quiet_at; /* its last call ended; FC_NEVER: it has had one since the last flush */
 	uint64_t old_at, cut_at;
 
+	size_t n_calls; /* that live; under its loop's `calls_lock` */
+
 	/* any thread; in bytes */
 	atomic_size_t backlog; /* answers that lie in the engine, as the loop's owner saw it last */
 	atomic_size_t unsent;  /* memory of calls whose handlers have returned on another thread */
@@ -243,7 +245,7 @@ typedef struct fc_server_call {
 	farcall_call call; /* first */
 
 	/* the loop's owner */
-	fc_server_conn *conn; /* a reference */
+	fc_server_conn *conn; /* kept by fc_server_conn.n_calls */
 	fc_stream *stream;    /* NULL: the wire has ended it */
 	farcall_service *service;
 	fc_list in_conn, in_held, in_fresh;

@@ -39,6 +39,9 @@ farcall_server_publish(farcall_server *server, const char *registry)
 		fc_address_fini(&parsed);
 	}
 	if (entry == NULL) {
+		if (fc_address_is_quoted(&error))
+			return fc_fail(
+			    &server->error, error.code, error.cause, "publish: %s", error.text);
 		fc_address_quote(name, registry);
 		return fc_fail(
 		    &server->error, error.code, error.cause, "publish %s: %s", name, error.text);

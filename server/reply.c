@@ -14,12 +14,16 @@
 
 /* ---- objects ---- */
 
+/* All calls of a connection share one reference to it, which the first takes and the last gives
+ * back. */
 static fc_server_call *
-take_free(fc_server_loop *at)
+take_free(fc_server_loop *at, fc_server_conn *conn)
 {
 	fc_server_call *call;
 
 	fc_spin_lock(&at->calls_lock);
+	if (conn->n_calls++ == 0)
+		fc_refs_hold(&conn->refs);
 	call = at->free_calls;
 	if (call != NULL) {
 		at->free_calls = call->next_free;
@@ -29,13 +33,15 @@ take_free(fc_server_loop *at)
 	return call;
 }
 
+/* `call` may be NULL: it could not be made. */
 static void
-give_free(fc_server_loop *at, fc_server_call *call)
+give_free(fc_server_loop *at, fc_server_conn *conn, fc_server_call *call)
 {
-	bool keep;
+	bool keep, last;
 
 	fc_spin_lock(&at->calls_lock);
-	keep = at->n_free_calls < FC_SERVER_KEEP_CALLS;
+	last = --conn->n_calls == 0;
+	keep = call != NULL && at->n_free_calls < FC_SERVER_KEEP_CALLS;
 	if (keep) {
 		call->next_free = at->free_calls;
 		at->free_calls = call;
@@ -44,6 +50,8 @@ give_free(fc_server_loop *at, fc_server_call *call)
 	fc_spin_unlock(&at->calls_lock);
 	if (!keep)
 		fc_free(call);
+	if (last)
+		fc_server_conn_drop(conn);
 }
 
 void
@@ -77,20 +85,21 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 {
 	farcall_service *service = route->service;
 	fc_server_loop *at = conn->home;
-	fc_server_call *call = take_free(at);
+	fc_server_call *call = take_free(at, conn);
 
 	if (call != NULL) {
 		fc_call_renew(&call->call, service->max_message);
 	} else {
 		call = (fc_server_call *)fc_malloc(sizeof *call);
-		if (call == NULL)
+		if (call == NULL) {
+			give_free(at, conn, NULL);
 			return NULL;
+		}
 		fc_call_init(&call->call, &fc_server_call_ops, at->config.pool,
 		    service->max_message, &call->memory);
 	}
 	call->call.clock = real_clock;
 	call->call.coding = at->server->coding;
-	fc_refs_hold(&conn->refs);
 	call->conn = conn;
 	call->stream = NULL;
 	call->service = service;
@@ -126,8 +135,7 @@ destroy(farcall_call *base)
 		fc_served_free(call);
 	fc_shared_metadata_drop(call->shared);
 	fc_call_fini(base);
-	give_free(conn->home, call);
-	fc_server_conn_drop(conn);
+	give_free(conn->home, conn, call);
 }
 
 /* Off the wire, the connection's list and the timers. */
@@ -151,7 +159,12 @@ detach(fc_server_call *call)
 void
 fc_reply_finish(fc_server_call *call)
 {
-	fc_call_end_children(&call->call);
+	if (FARCALL_LIKELY(fc_refs_alone(&call->call.refs))) { /* a child would have one */
+		fc_metadata_memo_take_back(&call->conn->memo, call->shared);
+		call->shared = NULL;
+	} else {
+		fc_call_end_children(&call->call);
+	}
 	if (call->counted)
 		give_back(call->conn->home, call->service);
 	fc_call_drop(&call->call);

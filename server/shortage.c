@@ -26,10 +26,18 @@ fc_server_on_short(void *data, const fc_crew_shortage *shortage)
 
 	if (!is_due(at->server))
 		return;
-	fc_log(FARCALL_LOG_WARNING,
-	    "%s has waited %u ms for a thread, one of %zu calls that do: %u of %u threads are in "
-	    "handlers that block or wait in a stream's steps "
-	    "(farcall_server_set_handler_threads)",
-	    shortage->name, (unsigned)FC_MIN(shortage->waited / FC_NS_PER_MS, UINT32_MAX),
-	    shortage->waiting, shortage->at_work, shortage->threads);
+	if (shortage->last)
+		fc_log(FARCALL_LOG_WARNING,
+		    "%s has taken the last thread but one: %u of %u are in handlers that block or "
+		    "wait in a stream's steps; one more will hold up its loop "
+		    "(farcall_server_set_handler_threads)",
+		    shortage->name, shortage->at_work, shortage->threads);
+	else
+		fc_log(FARCALL_LOG_WARNING,
+		    "%s has waited %u ms for a thread, one of %zu calls that do: %u of %u threads "
+		    "are in "
+		    "handlers that block or wait in a stream's steps "
+		    "(farcall_server_set_handler_threads)",
+		    shortage->name, (unsigned)FC_MIN(shortage->waited / FC_NS_PER_MS, UINT32_MAX),
+		    shortage->waiting, shortage->at_work, shortage->threads);
 }

@@ -145,7 +145,6 @@ wake(farcall_call *base)
 		pump_alone(call);
 }
 
-/* Whoever waits for what the loop brings must not keep it. */
 static farcall_code
 may_block(farcall_call *base, fc_error *error)
 {
@@ -154,10 +153,6 @@ may_block(farcall_call *base, fc_error *error)
 	if (fc_forked(at->server->forks))
 		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
 		    "a step of a stream: " FC_FORKED_TEXT);
-	if (!fc_crew_block_begin())
-		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_LIMIT,
-		    "a step that may block: all other handler threads of the loop block already: "
-		    "raise their number, or use the step with a callback");
 	if (fc_loop_inside(at->loop))
 		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE,
 		    "a step that may block, on the thread that turns the server's loop: use the "
@@ -165,12 +160,16 @@ may_block(farcall_call *base, fc_error *error)
 	return FARCALL_OK;
 }
 
-/* It has been given away; another thread turns it. */
-static bool
-turn(farcall_call *base)
+/* Whoever waits for what the loop brings must not keep it: another thread turns it. */
+static farcall_code
+turn(farcall_call *base, bool *turned, fc_error *error)
 {
-	(void)base;
-	return false;
+	(void)base, (void)turned;
+	if (fc_crew_block_begin())
+		return FARCALL_OK;
+	return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_LIMIT,
+	    "a step that has to wait: all other handler threads of the loop block already: "
+	    "raise their number, or use the step with a callback");
 }
 
 static void

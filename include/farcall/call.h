@@ -7,7 +7,7 @@
  * it.
  *
  * Threads: a call has one sender and one receiver thread at a time; cancel, complete, hold and free
- * may come from any thread.
+ * may come from any thread, and so may questions, as each says.
  */
 #ifndef FARCALL_CALL_H
 #define FARCALL_CALL_H
@@ -84,7 +84,11 @@ FARCALL_API void farcall_call_set_message_compression(farcall_call *call, bool c
  * receives. */
 FARCALL_API bool farcall_call_message_compressed(const farcall_call *call);
 
-/* ---- how it went ---- */
+/* ---- how it went ----
+ *
+ * A client's call may be asked at any time after its start, by any thread that holds it: while it
+ * is under way it answers OK, NONE, "" and no metadata, but for a stream's once they have come. A
+ * server's call: by its handler, or who completes it. */
 
 /* The final status; OK while the call is in flight and nothing has failed. */
 FARCALL_API farcall_code farcall_call_code(const farcall_call *call);
@@ -120,7 +124,7 @@ FARCALL_API const void *farcall_metadata_get_bin(
 FARCALL_API bool farcall_metadata_at(
     const farcall_metadata *metadata, size_t i, const char **key, const void **value, size_t *size);
 
-/* Milliseconds to the deadline, 0 past it; UINT64_MAX: there is none. */
+/* Milliseconds to the deadline, 0 past it; UINT64_MAX: there is none, or it has not started. */
 FARCALL_API uint64_t farcall_call_remaining_ms(const farcall_call *call);
 
 /* ---- memory for the message being built ----
@@ -144,7 +148,8 @@ FARCALL_API void *farcall_call_self(const farcall_call *call);
 /* What is called, as in the generated table; NULL before the call has started. */
 FARCALL_API const farcall_method *farcall_call_method(const farcall_call *call);
 
-/* "ipv4:127.0.0.1:51034", "unix:", "mem:name". On a client: the server, once connected, else "". */
+/* "ipv4:127.0.0.1:51034", "unix:", "mem:name". On a client: the server, once a stream's head has
+ * come or the call has ended, else "". Any thread that holds the call. */
 FARCALL_API const char *farcall_call_peer(const farcall_call *call);
 
 /* Who is at the other end of a local socket; false where the transport cannot tell. Outputs that

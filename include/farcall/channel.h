@@ -124,11 +124,11 @@ FARCALL_API farcall_code farcall_channel_wait_ready(farcall_channel *channel, ui
 FARCALL_API void farcall_channel_close(farcall_channel *channel);
 
 /* The first failure of set-up, which every call answers too; else that of the last wait: OK, NONE
- * and "" if there is none. The text lives with the channel. */
+ * and "" if there is none. Any thread. The text lives with the channel. */
 FARCALL_API farcall_code farcall_channel_code(const farcall_channel *channel);
 FARCALL_API farcall_cause farcall_channel_cause(const farcall_channel *channel);
-/* Of set-up, or of the last wait_ready: then it is good until the next one ends. Where several
- * threads wait, the code that each is given says more. */
+/* Of set-up, or of the last wait_ready: then it is good until the next one ends, and no thread may
+ * ask while another one waits. Where several wait, the code that each is given says more. */
 FARCALL_API const char *farcall_channel_error(const farcall_channel *channel);
 
 /* ---- protoc-c's own functions ---- */

@@ -239,7 +239,7 @@ FARCALL_API void farcall_endpoint_set_mode(farcall_endpoint *endpoint, unsigned 
  * stopped or not; from any thread. */
 FARCALL_API const char *farcall_endpoint_address(const farcall_endpoint *endpoint, size_t i);
 
-/* The port of the endpoint's addresses, 0 if it has none. */
+/* The port of the endpoint's addresses, 0 if it has none. From any thread. */
 FARCALL_API unsigned farcall_endpoint_port(const farcall_endpoint *endpoint);
 
 /* "file:/run/farcall": one leased record for each interface and endpoint. They appear once calls
@@ -260,7 +260,8 @@ FARCALL_API farcall_code farcall_server_wait(farcall_server *server);
  * them. Never blocks. A later stop may shorten the grace. */
 FARCALL_API void farcall_server_stop(farcall_server *server, uint64_t grace_ms);
 
-/* Has stopped and drained; for lent loops, which have no wait. */
+/* Has stopped and drained; for lent loops, which have no wait. Any thread, once start has returned
+ * or a handler has run. */
 FARCALL_API bool farcall_server_stopped(const farcall_server *server);
 
 /* Stops at once if it runs, waits for its own threads and so for its handlers, and frees. Pending
@@ -269,11 +270,13 @@ FARCALL_API bool farcall_server_stopped(const farcall_server *server);
 FARCALL_API void farcall_server_free(farcall_server *server);
 
 /* The first failure; FARCALL_OK and NONE if there is none. A step of set-up that comes too late is
- * one, though the server goes on. */
+ * one, though the server goes on. The thread that sets the server up; any other, once start has
+ * returned or a handler has run. */
 FARCALL_API farcall_code farcall_server_code(const farcall_server *server);
 FARCALL_API farcall_cause farcall_server_cause(const farcall_server *server);
 
-/* "bind localhost:27015: address in use"; "" if nothing has failed. Lives with the server. */
+/* "bind localhost:27015: address in use"; "" if nothing has failed. Lives with the server. Threads
+ * as above. */
 FARCALL_API const char *farcall_server_error(const farcall_server *server);
 
 FARCALL_END_DECLS

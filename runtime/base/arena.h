@@ -53,6 +53,13 @@ fc_arena_alloc(fc_arena *arena, size_t size)
 	return memory;
 }
 
+/* The same, but NULL if that would take a block; then nothing has changed. */
+static inline void *
+fc_arena_spare(fc_arena *arena, size_t size)
+{
+	return size <= (size_t)(arena->end - arena->at) ? fc_arena_alloc(arena, size) : NULL;
+}
+
 char *fc_arena_strndup(fc_arena *arena, const char *text, size_t size); /* adds a NUL */
 char *fc_arena_vprintf(fc_arena *arena, const char *format, va_list arguments);
 

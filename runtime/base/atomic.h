@@ -46,11 +46,18 @@ fc_refs_hold(fc_refs *refs)
 	atomic_fetch_add_explicit(refs, 1, memory_order_relaxed);
 }
 
-/* true: that was the last one. */
+/* The caller has one, and nobody else has any: so nobody can take one meanwhile. */
+static inline bool
+fc_refs_alone(const fc_refs *refs)
+{
+	return atomic_load_explicit((fc_refs *)(uintptr_t)refs, memory_order_acquire) == 1;
+}
+
+/* true: that was the last one, which costs no locked instruction. */
 static inline bool
 fc_refs_drop(fc_refs *refs)
 {
-	return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+	return fc_refs_alone(refs) || atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
 }
 
 #endif

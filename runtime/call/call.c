@@ -113,7 +113,7 @@ is_client_stream(const farcall_call *call)
 static bool
 is_under_way(const farcall_call *call)
 {
-	return is_client_stream(call) && !call->ops->ended(call);
+	return call->ops->open != NULL && call->ops->open(call);
 }
 
 farcall_code
@@ -235,9 +235,11 @@ outcome_of(const farcall_call *call)
 	outcome now = {FARCALL_OK, FARCALL_CAUSE_NONE, "", ""};
 	fc_spin *lock = (fc_spin *)(uintptr_t)&call->lock;
 
+	if (is_under_way(call))
+		return now;
 	if (!is_client_stream(call)) {
 		copy_outcome(call, &now);
-	} else if (!is_under_way(call)) {
+	} else {
 		fc_spin_lock(lock);
 		copy_outcome(call, &now);
 		fc_spin_unlock(lock);
@@ -453,7 +455,8 @@ farcall_call_add_trailer_bin(farcall_call *call, const char *key, const void *da
 const farcall_metadata *
 farcall_call_metadata(const farcall_call *call)
 {
-	if (call == NULL || (is_client_stream(call) && !call->ops->headed(call)))
+	if (call == NULL ||
+	    (is_client_stream(call) ? !call->ops->headed(call) : is_under_way(call)))
 		return &no_metadata;
 	return &call->received;
 }

@@ -32,6 +32,10 @@ typedef struct fc_call_ops {
 	/* The last reference is gone; any thread. Gives the memory back. */
 	void (*destroy)(farcall_call *call);
 
+	/* Client: it has started, and its outcome does not stand yet: its owner writes to it, so
+	 * that other threads may not even look. Any thread. NULL: never. */
+	bool (*open)(const farcall_call *call);
+
 	/* Client: its outcome stands, and nobody but the program touches it. NULL: never. */
 	bool (*ended)(const farcall_call *call);
 

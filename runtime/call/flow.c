@@ -156,9 +156,14 @@ fc_flow_enqueue(fc_flow *flow)
 static void
 let_write(fc_flow *flow)
 {
+	bool waits = flow->send.state == FC_STEP_WAITS || flow->send.state == FC_STEP_BLOCKS;
+
+	if (!waits || (!flow->over && !fc_flow_has_room(flow)))
+		return; /* a draft that does not wait is its sender's */
 	if (flow->send.state == FC_STEP_BLOCKS) {
+		flow->send.state = FC_STEP_NONE;
 		fc_cond_signal(&flow->writable);
-	} else if (flow->send.state == FC_STEP_WAITS && (flow->over || fc_flow_has_room(flow))) {
+	} else {
 		flow->send.code = fc_flow_enqueue(flow);
 		flow->send.state = FC_STEP_READY;
 	}
@@ -197,8 +202,10 @@ arrive(fc_flow *flow, const fc_stream *stream, const uint8_t *bytes, size_t size
 	discards = flow->discards || flow->over;
 	if (!discards)
 		kept = append(&flow->queue, mark, bytes, size);
-	if (flow->recv.state == FC_STEP_BLOCKS)
+	if (flow->recv.state == FC_STEP_BLOCKS) {
+		flow->recv.state = FC_STEP_NONE; /* once is enough */
 		fc_cond_signal(&flow->readable);
+	}
 	due = begin_calling(flow);
 	fc_unlock(&flow->lock);
 	if (discards)

@@ -32,10 +32,10 @@ typedef struct fc_flow_ops {
 	 * be (inside a step of the loop), whether or not it would have to wait. */
 	farcall_code (*may_block)(farcall_call *call, fc_error *error);
 
-	/* The program, before it sleeps: a handler gives its loop away. True: it has turned the
-	 * loop itself, and something may have happened. False: it sleeps, and others turn the loop.
-	 */
-	bool (*turn)(farcall_call *call);
+	/* The program, before it sleeps: a handler gives its loop away. *turned is set if it has
+	 * turned the loop itself, and something may have happened; else it sleeps, and others turn
+	 * the loop. Not OK, and `error` is set, if nobody would: the step fails. */
+	farcall_code (*turn)(farcall_call *call, bool *turned, fc_error *error);
 
 	/* The owner: has fc_flow_call_back() called once, where the program's callbacks run. Keeps
 	 * a reference until that has returned. */

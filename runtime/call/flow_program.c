@@ -44,22 +44,27 @@ refuse(const fc_flow *flow, const fc_error *error)
 	return error->code;
 }
 
-/* Locked, but for the wait: until `is_there`. */
-static void
-await(fc_flow *flow, fc_step *step, bool (*is_there)(const fc_flow *flow), fc_cond *cond)
+/* Locked, but for the wait: until `is_there`. Not OK: it is not, and must not be waited for. */
+static farcall_code
+await(fc_flow *flow, fc_step *step, bool (*is_there)(const fc_flow *flow), fc_cond *cond,
+    fc_error *error)
 {
 	while (!is_there(flow)) {
-		bool turned;
+		bool turned = false;
+		farcall_code code;
 
 		fc_unlock(&flow->lock);
-		turned = flow->ops->turn(flow->call);
+		code = flow->ops->turn(flow->call, &turned, error);
 		fc_lock(&flow->lock);
 		if (turned || is_there(flow))
 			continue;
+		if (code != FARCALL_OK)
+			return code;
 		step->state = FC_STEP_BLOCKS;
 		fc_cond_wait(cond, &flow->lock);
 		step->state = FC_STEP_NONE;
 	}
+	return FARCALL_OK;
 }
 
 /* ---- sending ---- */
@@ -153,14 +158,19 @@ prepare(fc_flow *flow, const ProtobufCMessage *message)
 static farcall_code
 send_draft(fc_flow *flow)
 {
+	farcall_code code = FARCALL_OK, refused = FARCALL_OK;
 	bool wake = false, starved = false, ended;
-	farcall_code code = FARCALL_OK;
+	fc_error error;
 
+	fc_error_clear(&error);
 	fc_lock(&flow->lock);
 	ended = flow->out_end;
 	if (!ended) {
 		flow->drafted = true;
-		await(flow, &flow->send, may_write, &flow->writable);
+		refused = await(flow, &flow->send, may_write, &flow->writable, &error);
+		flow->drafted = false;
+	}
+	if (!ended && refused == FARCALL_OK) {
 		code = fc_flow_enqueue(flow);
 		starved = flow->starved;
 		wake = code == FARCALL_OK && fc_flow_post(flow);
@@ -168,6 +178,8 @@ send_draft(fc_flow *flow)
 	fc_unlock(&flow->lock);
 	if (ended)
 		return misuse(flow, after_last);
+	if (refused != FARCALL_OK)
+		return refuse(flow, &error);
 	if (wake)
 		flow->ops->wake(flow->call);
 	if (starved)
@@ -429,22 +441,24 @@ take(fc_flow *flow, const ProtobufCMessage **message)
 }
 
 /* The receiver: until there is a message, or an end. */
-static void
-await_message(fc_flow *flow)
+static farcall_code
+await_message(fc_flow *flow, fc_error *error)
 {
+	farcall_code code;
 	bool there;
 
 	if (fc_buf_size(&flow->reading) != 0)
-		return;
+		return FARCALL_OK;
 	fc_lock(&flow->lock);
 	there = may_read(flow);
 	fc_unlock(&flow->lock);
 	if (there)
-		return;
+		return FARCALL_OK;
 	tell_consumed(flow);
 	fc_lock(&flow->lock);
-	await(flow, &flow->recv, may_read, &flow->readable);
+	code = await(flow, &flow->recv, may_read, &flow->readable, error);
 	fc_unlock(&flow->lock);
+	return code;
 }
 
 farcall_code
@@ -459,9 +473,10 @@ fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 		return refuse(flow, &error);
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
-	await_message(flow);
-	code = take(flow, &received);
-	if (code == FARCALL_OK && message != NULL)
+	code = await_message(flow, &error);
+	if (code != FARCALL_OK)
+		refuse(flow, &error);
+	else if ((code = take(flow, &received)) == FARCALL_OK && message != NULL)
 		*message = received;
 	leave(&flow->has_receiver);
 	return code;
@@ -494,8 +509,9 @@ fc_flow_recv_head(fc_flow *flow)
 	if (!enter(&flow->has_receiver))
 		return misuse(flow, two_receive);
 	fc_lock(&flow->lock);
-	await(flow, &flow->recv, has_head, &flow->readable);
-	code = head_code(flow);
+	code = await(flow, &flow->recv, has_head, &flow->readable, &error);
+	if (code == FARCALL_OK)
+		code = head_code(flow);
 	fc_unlock(&flow->lock);
 	if (code != FARCALL_OK)
 		tell_end(flow);
@@ -543,8 +559,9 @@ fc_flow_finish(fc_flow *flow)
 		return misuse(flow, two_receive);
 	discard(flow);
 	fc_lock(&flow->lock);
-	await(flow, &flow->recv, is_over, &flow->readable);
-	code = flow->code;
+	code = await(flow, &flow->recv, is_over, &flow->readable, &error);
+	if (code == FARCALL_OK)
+		code = flow->code;
 	fc_unlock(&flow->lock);
 	tell_end(flow);
 	leave(&flow->has_receiver);

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define TAKEN_AHEAD 64u
+
 static bool
 same(const fc_pair *a, const fc_pair *b)
 {
@@ -36,11 +38,20 @@ fc_shared_metadata_drop(fc_shared_metadata *shared)
 	fc_arena_reset(&arena);
 }
 
+static void
+let_go(fc_metadata_memo *memo)
+{
+	if (memo->spare != 0)
+		atomic_fetch_sub_explicit(&memo->kept->refs, memo->spare, memory_order_release);
+	memo->spare = 0;
+	fc_shared_metadata_drop(memo->kept);
+	memo->kept = NULL;
+}
+
 void
 fc_metadata_memo_fini(fc_metadata_memo *memo)
 {
-	fc_shared_metadata_drop(memo->kept);
-	memo->kept = NULL;
+	let_go(memo);
 }
 
 /* A copy of the pairs as they came; their texts lie behind each other. */
@@ -80,7 +91,7 @@ keep(fc_metadata_memo *memo, size_t n, const fc_pair *pairs)
 	}
 	fc_refs_init(&shared->refs);
 	shared->arena = arena;
-	fc_shared_metadata_drop(memo->kept);
+	let_go(memo);
 	memo->kept = shared;
 }
 
@@ -93,7 +104,12 @@ fc_metadata_receive_shared(fc_metadata_memo *memo, farcall_metadata *metadata,
 		return true;
 	if (memo->kept != NULL && same_list(memo->kept, n, pairs)) {
 		memo->misses = 0;
-		fc_refs_hold(&memo->kept->refs);
+		if (memo->spare == 0) {
+			memo->spare = TAKEN_AHEAD;
+			atomic_fetch_add_explicit(
+			    &memo->kept->refs, TAKEN_AHEAD, memory_order_relaxed);
+		}
+		memo->spare--;
 		*shared = memo->kept;
 		*metadata = memo->kept->metadata;
 		return true;

@@ -22,6 +22,7 @@ typedef struct fc_shared_metadata {
 /* The connection's; its loop's owner only. */
 typedef struct fc_metadata_memo {
 	fc_shared_metadata *kept;
+	unsigned spare;  /* references to it, taken ahead of the calls that will need one */
 	unsigned misses; /* since the last hit: a list is kept at the 1st, 2nd, 4th, 8th … */
 } fc_metadata_memo;
 
@@ -32,5 +33,15 @@ bool fc_metadata_receive_shared(fc_metadata_memo *memo, farcall_metadata *metada
     fc_shared_metadata **shared, fc_arena *arena, size_t n, const fc_pair *pairs);
 
 void fc_shared_metadata_drop(fc_shared_metadata *shared); /* NULL is harmless */
+
+/* The same by the owner, for less: what it has is most often what the memo keeps. */
+static inline void
+fc_metadata_memo_take_back(fc_metadata_memo *memo, fc_shared_metadata *shared)
+{
+	if (FARCALL_LIKELY(shared == memo->kept && shared != NULL))
+		memo->spare++;
+	else
+		fc_shared_metadata_drop(shared);
+}
 
 #endif

@@ -219,7 +219,7 @@ get_field(const uint8_t *at, const uint8_t *end, uint32_t *key, const uint8_t **
 static bool
 read_any(const uint8_t *at, size_t size, fc_arena *arena, fc_rich_detail *detail)
 {
-	const uint8_t *end = at + size, *bytes, *type = NULL;
+	const uint8_t *end = at + size, *bytes = end, *type = NULL;
 	size_t type_size = 0;
 	uint64_t value;
 	uint32_t key;

@@ -77,7 +77,8 @@ fc_crew_call(fc_crew *crew, unsigned n)
 		fc_cond_signal(&crew->idle);
 }
 
-static void
+/* true: nobody will watch, since this is the last thread that there may be. */
+static bool
 see_to_monitor(fc_crew *crew)
 {
 	if (atomic_load(&crew->watched)) {
@@ -85,9 +86,10 @@ see_to_monitor(fc_crew *crew)
 			fc_crew_wake_monitor(crew);
 	} else if (crew->n_idle > 0) {
 		fc_crew_call(crew, 1);
-	} else if (crew->n_coming == 0) {
-		fc_crew_grow(crew);
+	} else if (crew->n_coming == 0 && !fc_crew_grow(crew)) {
+		return crew->n_hands >= crew->most && !crew->fin;
 	}
+	return false;
 }
 
 /* Between turns. What is ready counts, too: a turn leaves some when it has lasted long enough. */
@@ -147,8 +149,11 @@ end(fc_crew *crew)
 static void
 own(fc_crew *crew)
 {
-	see_to_monitor(crew);
+	bool last = see_to_monitor(crew);
+
 	fc_unlock(&crew->lock);
+	if (FARCALL_UNLIKELY(last))
+		fc_shortage_last(crew);
 	if (drive(crew, true))
 		end(crew);
 	fc_lock(&crew->lock);

@@ -27,12 +27,14 @@ typedef struct fc_work fc_work;
 #define FC_CREW_QUEUE 1024
 #define FC_CREW_QUEUE_MOST 1000000
 
-/* No thread is left for items that wait, nor may there be more of them. */
+/* No thread is left for items that wait, nor may there be more of them; or one, which has the loop,
+ * and no other is left to take it. */
 typedef struct fc_crew_shortage {
+	bool last;        /* the latter */
 	unsigned threads; /* of the crew */
 	unsigned at_work; /* of them in a run() that has not got the loop */
 	size_t waiting;   /* items */
-	const char *name; /* of the kind of the first that waits */
+	const char *name; /* of the kind of the first that waits; `last`: of what has blocked */
 	uint64_t waited;  /* how long that has, ns */
 } fc_crew_shortage;
 
@@ -51,7 +53,7 @@ typedef struct fc_crew_config {
 	uint64_t patience;
 
 	/* NULL, or called by the owner while items have waited for a second, about once a second;
-	 * and for each that is refused. */
+	 * for each that is refused; and when only one thread of three or more is left. */
 	void (*on_short)(void *data, const fc_crew_shortage *shortage);
 	void *data;
 } fc_crew_config;

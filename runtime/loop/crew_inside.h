@@ -119,6 +119,7 @@ void fc_crew_do_pooled(
 void fc_shortage_on_timer(fc_timer *timer);
 void fc_shortage_begin(fc_crew *crew); /* an item has to wait */
 void fc_shortage_full(fc_crew *crew);  /* one was refused */
+void fc_shortage_last(fc_crew *crew);  /* all threads but this one are at work */
 
 /* learn.c; the owner */
 void fc_learn_blocked(fc_work_kind *kind);

@@ -52,7 +52,6 @@ struct farcall_loop {
 	atomic_bool sleeping;
 };
 
-uint64_t fc_loop_real_clock(const fc_loop *loop);
 
 /* Around a task that another thread may take the loop from: inside it the thread is not the owner,
  * so that nothing it calls touches the loop. To be said before it can be taken, and only if it was

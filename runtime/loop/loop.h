@@ -79,7 +79,8 @@ uint64_t fc_loop_turn_number(const fc_loop *loop);
 
 /* ns, monotonic; read once a turn, after the poll; between turns, read now */
 uint64_t fc_loop_now(const fc_loop *loop);
-uint64_t fc_loop_clock(fc_loop *loop); /* the same, read now */
+uint64_t fc_loop_clock(fc_loop *loop);            /* the same, read now */
+uint64_t fc_loop_real_clock(const fc_loop *loop); /* read now, but the turn keeps its own */
 fc_pool *fc_loop_pool(fc_loop *loop);
 uv_loop_t *fc_loop_uv(fc_loop *loop);
 

@@ -2,7 +2,9 @@
  * shortage.c: a crew that has too few threads says so. Items that wait for a thread are silent by
  * themselves: nothing holds up the loop, and those who sent them see a deadline pass. So a timer
  * of the loop looks at the first in the queue, a second after one had to wait; and a queue that is
- * full is told at once. Only a crew that may have no more threads is short of them.
+ * full is told at once. So is the moment at which only one thread is left: if that blocks, too, the
+ * loop stands still, and nobody is there to say so. Only a crew that may have no more threads is
+ * short of them; one of two or less is meant to be.
  */
 #include "runtime/loop/crew_inside.h"
 
@@ -33,6 +35,7 @@ describe(const fc_crew *crew, fc_crew_shortage *shortage)
 
 	if (crew->n_hands < crew->most || crew->n_idle + crew->n_coming != 0)
 		return false;
+	shortage->last = false;
 	shortage->threads = crew->n_hands;
 	shortage->at_work = at_work(crew);
 	shortage->waiting = crew->n_pool + crew->n_batch;
@@ -88,4 +91,20 @@ fc_shortage_full(fc_crew *crew)
 	fc_unlock(&crew->lock);
 	if (tell)
 		crew->on_short(crew->short_data, &shortage);
+}
+
+/* What the thread before this one was at is what has blocked last. */
+void
+fc_shortage_last(fc_crew *crew)
+{
+	fc_crew_shortage shortage = {.last = true, .name = crew->work->kind->name};
+
+	if (crew->on_short == NULL || crew->most < 3)
+		return;
+	fc_lock(&crew->lock);
+	shortage.threads = crew->n_hands;
+	shortage.at_work = at_work(crew);
+	shortage.waiting = crew->n_pool;
+	fc_unlock(&crew->lock);
+	crew->on_short(crew->short_data, &shortage);
 }

@@ -8,6 +8,8 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/bytes.h"
+#include "runtime/transport/mem.h"
+#include "runtime/transport/registry.h"
 #include "runtime/transport/sock.h"
 
 #include <limits.h>
@@ -57,6 +59,12 @@ bad(const parser *p, const char *at, const char *what)
 	fc_address_quote(quoted, p->text);
 	return fc_fail(p->error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
 	    "bad address \"%s\", column %zu: %s", quoted, (size_t)(at - p->text) + 1, what);
+}
+
+bool
+fc_address_is_quoted(const fc_error *error)
+{
+	return strncmp(error->text, "bad address \"", 13) == 0;
 }
 
 static bool
@@ -170,7 +178,7 @@ parse_port(parser *p, uint16_t *port)
 static farcall_code
 parse_bracketed(parser *p, fc_host *host)
 {
-	const char *first = p->at + 1, *end = strchr(first, ']');
+	const char *first = p->at + 1, *end = strchr(first, ']'), *zone;
 	struct sockaddr_in6 sockaddr;
 	farcall_code rc;
 
@@ -185,6 +193,9 @@ parse_bracketed(parser *p, fc_host *host)
 		return rc;
 	if (strchr(host->name, ':') == NULL || uv_ip6_addr(host->name, 0, &sockaddr) != 0)
 		return bad(p, first, "not an IPv6 address");
+	zone = strchr(host->name, '%');
+	if (zone != NULL && zone[1] == 0)
+		return bad(p, end, "zone is missing");
 	p->at = end + 1;
 	return FARCALL_OK;
 }
@@ -317,6 +328,8 @@ parse_fd(parser *p)
 static farcall_code
 parse_mem(parser *p)
 {
+	if (strlen(p->at) > FC_MEM_NAME_MOST)
+		return bad(p, p->at + FC_MEM_NAME_MOST, "name is longer than 100 bytes");
 	return parse_path(p, false, "name is missing");
 }
 
@@ -412,6 +425,18 @@ fc_address_fini(fc_address *address)
 	memset(address, 0, sizeof *address);
 }
 
+/* "file:///dir/demo.Greeter": what follows the last slash. */
+static farcall_code
+check_interface(const parser *p, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *last = strrchr(p->text, '/');
+
+	if (fc_record_is_interface(slash != NULL ? slash + 1 : path))
+		return FARCALL_OK;
+	return bad(p, last != NULL ? last + 1 : strchr(p->text, ':') + 1,
+	    "the name of an interface is expected, such as demo.Greeter");
+}
+
 farcall_code
 fc_address_check_target(const fc_address *address, fc_error *error)
 {
@@ -427,6 +452,8 @@ fc_address_check_target(const fc_address *address, fc_error *error)
 		if (host->port == 0)
 			return bad(&p, p.text + host->port_at, "port 0 can only be bound");
 	}
+	if (address->scheme == FC_SCHEME_FILE)
+		return check_interface(&p, address->path);
 	if (address->scheme == FC_SCHEME_UNIX)
 		return fc_sock_unix_place(&place, address->path, error);
 	if (address->scheme == FC_SCHEME_FD)

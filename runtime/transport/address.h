@@ -45,12 +45,16 @@ typedef struct fc_address {
 farcall_code fc_address_parse(fc_address *address, const char *text, fc_error *error);
 void fc_address_fini(fc_address *address);
 
-/* What names no place to connect to: "*" and port 0, which can only be bound, and a path that is
- * too long: INVALID_ARGUMENT; a descriptor that is no connection: FAILED_PRECONDITION. */
+/* What names no place to connect to: "*" and port 0, which can only be bound, a path that is too
+ * long, and a registry without an interface: INVALID_ARGUMENT; a descriptor that is no connection:
+ * FAILED_PRECONDITION. */
 farcall_code fc_address_check_target(const fc_address *address, fc_error *error);
 
 /* The parser's error, at column 1, for an address that is good for something else. */
 farcall_code fc_address_refuse(const fc_address *address, const char *what, fc_error *error);
+
+/* The error is the parser's, whose text has the address in it. */
+bool fc_address_is_quoted(const fc_error *error);
 
 /* The text for messages: cut with "...", control characters as \xNN. */
 #define FC_ADDRESS_QUOTE 128

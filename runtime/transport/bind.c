@@ -35,6 +35,8 @@ plan_host(plan *p, const fc_host *host, fc_scheme scheme, fc_error *error)
 		name = family == AF_INET ? "0.0.0.0" : "::";
 	}
 	if (fc_place_from_literal(&place, name, host->port)) {
+		if (fc_place_check_zone(&place, name, error) != FARCALL_OK)
+			return error->code;
 		if (fc_place_family(&place) == AF_INET6 && fc_place_is_any(&place))
 			p->dual = family == AF_UNSPEC;
 		return fc_places_add(&p->places, &place) ? FARCALL_OK
@@ -208,6 +210,8 @@ bind_unix(fc_binding *binding, const fc_address *address, fc_error *error)
 	farcall_code rc = fc_sock_unix_place(&bound->place, address->path, error);
 	int number;
 
+	if (rc == FARCALL_OK)
+		fc_sock_unix_make_absolute(&bound->place);
 	if (rc == FARCALL_OK)
 		rc = fc_sock_bind_path(&bound->place, &bound->sock, &binding->path, error);
 	if (rc != FARCALL_OK)

@@ -97,7 +97,8 @@ step(fc_lookup *lookup)
 		int rc;
 
 		if (fc_place_from_literal(&place, host->name, host->port)) {
-			add(lookup, &place);
+			if (fc_place_check_zone(&place, host->name, &lookup->error) == FARCALL_OK)
+				add(lookup, &place);
 			continue;
 		}
 		rc = ask(lookup, host);

@@ -119,6 +119,20 @@ fc_place_from_literal(fc_place *place, const char *host, uint16_t port)
 	return true;
 }
 
+farcall_code
+fc_place_check_zone(const fc_place *place, const char *host, fc_error *error)
+{
+	const struct sockaddr_in6 *address = in6(place);
+	const uint8_t *bytes = (const uint8_t *)&address->sin6_addr;
+
+	if (fc_place_family(place) != AF_INET6 || address->sin6_scope_id != 0 || bytes[0] != 0xfe ||
+	    (bytes[1] & 0xc0) != 0x80)
+		return FARCALL_OK;
+	return fc_fail(error, FARCALL_UNAVAILABLE, FARCALL_CAUSE_ADDRESS_NOT_AVAILABLE,
+	    "[%s]: a link-local address needs a zone that this host has, such as [fe80::1%%eth0]",
+	    host);
+}
+
 bool
 fc_place_same(const fc_place *a, const fc_place *b)
 {

@@ -1,6 +1,6 @@
 /*
  * registry.c: see registry.h. Here is the text of a record and the order of what was found; the
- *files themselves are registry_posix.c's. The text is lines of "key value":
+ * files themselves are registry_posix.c's. The text is lines of "key value":
  *
  *	farcall-record 1
  *	interface demo.Greeter
@@ -9,7 +9,7 @@
  *	address ipv4:127.0.0.1:27015
  *
  * The first line tells the version; unknown keys are skipped, so that version 1 can grow. A record
- *was written by whoever may write the folder: nothing in it is believed beyond its form.
+ * was written by whoever may write the folder: nothing in it is believed beyond its form.
  */
 #include "runtime/transport/registry.h"
 
@@ -36,8 +36,8 @@ struct fc_record {
 
 /* ---- names ---- */
 
-static farcall_code
-check_interface(const char *name, fc_error *error)
+bool
+fc_record_is_interface(const char *name)
 {
 	size_t size = strlen(name);
 	bool good = size != 0 && size <= FC_RECORD_INTERFACE_MOST;
@@ -48,7 +48,13 @@ check_interface(const char *name, fc_error *error)
 		good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 		    c == '_' || (c == '.' && i != 0);
 	}
-	if (good)
+	return good;
+}
+
+static farcall_code
+check_interface(const char *name, fc_error *error)
+{
+	if (fc_record_is_interface(name))
 		return FARCALL_OK;
 	return fc_fail(error, FARCALL_INVALID_ARGUMENT, FARCALL_CAUSE_BAD_ADDRESS,
 	    "\"%.80s\" is not the name of an interface, such as demo.Greeter", name);

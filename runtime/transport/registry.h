@@ -23,6 +23,9 @@ fc_record *fc_record_publish(const char *dir, const char *interface_name,
 farcall_code fc_record_renew(fc_record *record, fc_error *error); /* every FC_LEASE_S / 3 */
 void fc_record_withdraw(fc_record *record);                       /* removes the file, frees */
 
+/* What a record may be of: a full name as protobuf has it, such as "demo.Greeter". */
+bool fc_record_is_interface(const char *name);
+
 /* The addresses of all living records of "DIR/pkg.Service", best first (newest). `give` is called
  * for each. UNAVAILABLE, HOST_NOT_FOUND, "no server has published demo.Greeter in /run/farcall" if
  * there is none. Dead records are removed where that is allowed. Rubbish in a record is skipped

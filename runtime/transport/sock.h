@@ -75,6 +75,10 @@ typedef struct fc_path_id {
 farcall_code fc_sock_unix_place(fc_place *place, const char *path, fc_error *error);
 const char *fc_sock_unix_path(const fc_place *place);
 
+/* A relative path as it is seen from other folders, if that is not too long for a socket: for
+ * records, and for removing it after a chdir(). */
+void fc_sock_unix_make_absolute(fc_place *place);
+
 /* A socket bound to the path with mode 0600, not listening yet. A dead socket there is replaced. */
 farcall_code fc_sock_bind_path(
     const fc_place *place, fc_sock *sock, fc_path_id *id, fc_error *error);
@@ -87,6 +91,9 @@ void fc_sock_remove_path(const fc_place *place, const fc_path_id *id); /* if it 
 void fc_place_set(fc_place *place, const void *sockaddr, size_t size);
 void fc_place_set_fd(fc_place *place, int fd);
 bool fc_place_from_literal(fc_place *place, const char *host, uint16_t port);
+/* UNAVAILABLE, ADDRESS_NOT_AVAILABLE: a link-local address without a zone, or one of another host.
+ */
+farcall_code fc_place_check_zone(const fc_place *place, const char *host, fc_error *error);
 void fc_place_set_port(fc_place *place, uint16_t port);
 uint16_t fc_place_port(const fc_place *place);
 int fc_place_family(const fc_place *place); /* AF_INET …; AF_UNSPEC for mem */

@@ -399,6 +399,24 @@ fc_sock_unix_path(const fc_place *place)
 	return ((const struct sockaddr_un *)(const void *)place->sockaddr.bytes)->sun_path;
 }
 
+void
+fc_sock_unix_make_absolute(fc_place *place)
+{
+	char path[sizeof((struct sockaddr_un *)0)->sun_path];
+	const char *name = fc_sock_unix_path(place);
+	size_t size;
+
+	if (name[0] == '/' || getcwd(path, sizeof path) == NULL)
+		return;
+	size = strlen(path);
+	if (path[size - 1] != '/')
+		path[size++] = '/'; /* in place of its NUL */
+	if (size + strlen(name) >= sizeof path)
+		return;
+	memcpy(path + size, name, strlen(name) + 1);
+	(void)fc_sock_unix_place(place, path, NULL);
+}
+
 /* Somebody listens there. Without memory or descriptors to find out: take it for alive. */
 static bool
 is_alive(const fc_place *place)

@@ -277,6 +277,12 @@ fc_sock_unix_place(fc_place *place, const char *path, fc_error *error)
 	return not_here(error, "unix: addresses");
 }
 
+void
+fc_sock_unix_make_absolute(fc_place *place)
+{
+	(void)place;
+}
+
 const char *
 fc_sock_unix_path(const fc_place *place)
 {

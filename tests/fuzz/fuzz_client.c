@@ -5,7 +5,7 @@
  * nothing be left over.
  *
  * Options: the first byte is what the channel is set to (see set_up()), the second what the program
- * does in passing (HABITS). Ops from 7 on, modulo 5: a call is made, a stream's step, a call is
+ * does in passing (HABITS). Ops from 7 on: a call is made, a stream's step, a call is
  * cancelled or freed, a hook goes on, the channel is closed.
  */
 #include "tests/fuzz/fuzz_world.h"
@@ -201,6 +201,7 @@ resume(size_t i)
 static void
 start_call(uint8_t what, uint8_t ms)
 {
+	static uint8_t large[70000]; /* more than a window holds at first */
 	Pair__Message request;
 	slot *s = &slots[made];
 
@@ -218,6 +219,8 @@ start_call(uint8_t what, uint8_t ms)
 	if ((what & 64) != 0)
 		farcall_call_add_metadata_bin(s->call, "sim-bin", "\0\1", 2);
 	request.text = "a text that is long enough to be compressed: aaaaaaaaaaaaaaaaaaaaaaaa";
+	request.data.data = large;
+	request.data.len = (what & 128) != 0 ? sizeof large : 0;
 	s->due = s->kind == UNARY || s->kind == RAW_UNARY;
 	if (s->kind == UNARY)
 		pair_test_echo__async(s->call, &request, done, s);
@@ -247,6 +250,7 @@ send_some(slot *s, size_t size)
 
 	pair__message__init(&request);
 	s->sending = true;
+	farcall_call_set_message_compression(s->call, size % 600 != 0);
 	request.data.data = bytes;
 	request.data.len = size;
 	if (s->kind == RAW_STREAM)
@@ -276,7 +280,7 @@ step(slot *s, uint8_t what)
 	default:
 		if (s->receiving)
 			break;
-		s->finishing = true;
+		s->finishing = s->half_closed = true;
 		farcall_call_finish_async(s->call, finished, s);
 		break;
 	}
@@ -306,7 +310,7 @@ act(uint8_t op)
 	uint8_t which = fuzz_byte(&w.input), what = fuzz_byte(&w.input);
 	slot *s = &slots[which % CALLS];
 
-	switch (op % 5) {
+	switch (op - FUZZ_PEER_OPS) {
 	case 0:
 		start_call(which, what);
 		break;

@@ -5,7 +5,7 @@
  * come for each begin, each step be told once, and nothing be left over.
  *
  * Options: the first byte is what the server is set to (see set_up()), the second what handlers do
- * (HABITS). Ops from 7 on, modulo 4: a pending call is completed, a hook goes on, the habits
+ * (HABITS). Ops from 7 on: a pending call is completed, a hook goes on, the habits
  * change, the server is stopped.
  */
 #include "tests/fuzz/fuzz_world.h"
@@ -76,6 +76,9 @@ add_details(farcall_call *call)
 static void
 decorate(farcall_call *call)
 {
+	const void *user = farcall_call_connection_data(call);
+
+	fuzz_must(user == ((w.options[0] & 4) != 0 ? &opened : NULL), "what open gave");
 	fuzz_touch_metadata(farcall_call_metadata(call));
 	farcall_call_add_metadata(call, "head", "value");
 	farcall_call_add_trailer_bin(call, "tail-bin", "\0\1", 2);
@@ -98,6 +101,18 @@ go(farcall_call *call)
 		farcall_call_hold(call);
 	farcall_call_on_cancel(call, told_cancelled, s);
 	return FARCALL_PENDING;
+}
+
+static farcall_code
+grow(farcall_call *call, const Pair__Message *request, Pair__Message *reply)
+{
+	static uint8_t large[100000]; /* more than a window holds at first */
+
+	decorate(call);
+	fuzz_touch(request->text, strlen(request->text) + 1);
+	reply->data.data = large;
+	reply->data.len = sizeof large;
+	return go(call);
 }
 
 static farcall_code
@@ -254,7 +269,7 @@ serve_any(farcall_call *call)
 }
 
 static const struct pair_test handlers = {
-    .echo = serve, .wait = serve, .fail = serve, .grow = serve, .chat = chat};
+    .echo = serve, .wait = serve, .fail = serve, .grow = grow, .chat = chat};
 
 /* ---- hooks ---- */
 
@@ -348,7 +363,7 @@ act(uint8_t op)
 	uint8_t which = fuzz_byte(&w.input);
 	served *s = &slots[which % CALLS];
 
-	switch (op % 4) {
+	switch (op - FUZZ_PEER_OPS) {
 	case 0:
 		if (s->call != NULL && !s->sending && !s->receiving)
 			complete(s);

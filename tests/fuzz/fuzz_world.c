@@ -20,6 +20,7 @@
 #define FIELDS_MOST 24
 
 static size_t blocks, countdown;
+static bool sticky;
 
 void
 fuzz_must(bool right, const char *what)
@@ -35,7 +36,9 @@ fuzz_must(bool right, const char *what)
 static bool
 refuse(void)
 {
-	return countdown != 0 && --countdown == 0;
+	if (countdown > 1 || !sticky)
+		return countdown != 0 && --countdown == 0;
+	return countdown == 1;
 }
 
 static void *
@@ -119,6 +122,9 @@ fuzz_touch_metadata(const farcall_metadata *metadata)
 	for (size_t i = 0; farcall_metadata_at(metadata, i, &key, &value, &size); i++) {
 		fuzz_touch(key, strlen(key) + 1);
 		fuzz_touch(value, size);
+		value = farcall_metadata_get_bin(metadata, key, &size);
+		if (value != NULL)
+			fuzz_touch(value, size);
 	}
 }
 
@@ -378,14 +384,18 @@ put_other(fuzz_world *w)
 		payload[1] = (uint8_t)(stream % 7);
 		payload[4] = payload[3] > 127 ? 0x7f : 0;
 		payload[5] = payload[3];
+		payload[3] = 0;
 		put_frame(w, FC_H2_SETTINGS, 0, 0, payload, 6);
 		break;
 	case 2:
 		put_frame(w, FC_H2_PING, stream & 1u, 0, payload, 8);
 		break;
-	case 3:
-		memset(payload + 4, 0, 4);
-		put_frame(w, FC_H2_GOAWAY, 0, 0, payload, 8);
+	case 3: /* bit 7: a keepalive that was too busy */
+		put_frame(w, FC_H2_GOAWAY, 0, 0,
+		    stream > 127 ? "\0\0\0\x0f\0\0\0\x0b"
+		                   "too_many_pings"
+		                 : (const char *)payload,
+		    stream > 127 ? 22 : 8);
 		break;
 	case 4:
 		payload[2] = payload[3];
@@ -644,7 +654,8 @@ fuzz_world_open(fuzz_world *w, bool peer_is_client, const uint8_t *data, size_t 
 	fuzz_must(w->loop != NULL, "a loop");
 	if (!peer_is_client)
 		listen_as_peer(w);
-	countdown = data[2];
+	countdown = data[2] & 127;
+	sticky = data[2] > 127;
 	return true;
 }
 

@@ -4,17 +4,14 @@
  * which sends what bytes say: frames that are mostly well-formed, so that what they carry gets far.
  *
  * The input is options (two bytes, see fuzz_client.c and fuzz_server.c), which allocation fails (0:
- * none), and records: an op, then what it takes; what is missing at the end counts as 0. Ops below
- * FUZZ_PEER_OPS are the peer's:
- *   0 n bytes                    so many bytes as they are
- *   1 stream flags [code] n field…   HEADERS: see put_fields()
- *   2 stream flags n bytes       a message: END_STREAM, marked as compressed, compressed by gzip,
- *                                by deflate, its length one too large, in two frames
- *   3 stream flags n bytes       DATA
- *   4 type stream value          another frame of four bytes: SETTINGS, PING, GOAWAY, …
- *   5 n                          time passes: 2^n microseconds
- *   6 what                       the pipe: ends, is closed, is made again, is read or not
- * A stream is a number from 0, in bits 0 to 3: 0 is stream 1.
+ * none; 128 more: and all behind it), and records: an op, then what it takes; what is missing at
+ * the end counts as 0. Ops below FUZZ_PEER_OPS are the peer's: 0 n bytes                    so many
+ * bytes as they are 1 stream flags [code] n field…   HEADERS: see put_fields() 2 stream flags n
+ * bytes       a message: END_STREAM, marked as compressed, compressed by gzip, by deflate, its
+ * length one too large, in two frames 3 stream flags n bytes       DATA 4 type stream value another
+ * frame of four bytes: SETTINGS, PING, GOAWAY, … 5 n                          time passes: 2^n
+ * microseconds 6 what                       the pipe: ends, is closed, is made again, is read or
+ * not A stream is a number from 0, in bits 0 to 3: 0 is stream 1.
  */
 #ifndef FC_TEST_FUZZ_WORLD_H
 #define FC_TEST_FUZZ_WORLD_H

@@ -2,7 +2,8 @@
  * pair-server: serves pair.Test on 127.0.0.1, port 0, prints the port, ends on SIGTERM or when its
  * standard input ends. Custom answers how many calls were cancelled; or, if the request has data,
  * these, with the coding that the request's number names, and how the request came as text. Its
- * arguments are pairs: the name of a setting of its connections' lives, and milliseconds.
+ * arguments are pairs: the name of a setting of its connections' lives, and milliseconds; or of its
+ * handlers' threads and their queue, and how many.
  */
 #include "tests/support/pair.h"
 
@@ -25,9 +26,21 @@ answer(test_pair *pair, farcall_call *call, const Pair__Message *request, Pair__
 	return FARCALL_OK;
 }
 
+static void
+set_threads(farcall_server *server, uint64_t n)
+{
+	farcall_server_set_handler_threads(server, (unsigned)n);
+}
+
+static void
+set_queue(farcall_server *server, uint64_t n)
+{
+	farcall_server_set_handler_queue(server, (unsigned)n);
+}
+
 static const struct {
 	const char *name;
-	void (*set)(farcall_server *server, uint64_t ms);
+	void (*set)(farcall_server *server, uint64_t value);
 } settings[] = {
     {"keepalive", farcall_server_set_keepalive_ms},
     {"keepalive-timeout", farcall_server_set_keepalive_timeout_ms},
@@ -35,14 +48,16 @@ static const struct {
     {"idle", farcall_server_set_max_connection_idle_ms},
     {"age", farcall_server_set_max_connection_age_ms},
     {"grace", farcall_server_set_max_connection_grace_ms},
+    {"threads", set_threads},
+    {"queue", set_queue},
 };
 
 static bool
-set(farcall_server *server, const char *name, const char *ms)
+set(farcall_server *server, const char *name, const char *value)
 {
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
 		if (strcmp(settings[i].name, name) == 0) {
-			settings[i].set(server, strtoull(ms, NULL, 10));
+			settings[i].set(server, strtoull(value, NULL, 10));
 			return true;
 		}
 	}
@@ -58,6 +73,7 @@ main(int argc, char **argv)
 
 	test_pair_init(&pair, "127.0.0.1:0");
 	pair.custom = answer;
+	farcall_service_set_blocking(pair.service, "Slow", true);
 	for (int i = 1; i + 1 < argc; i += 2)
 		if (!set(pair.server, argv[i], argv[i + 1]))
 			return 2;

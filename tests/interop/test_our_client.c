@@ -11,13 +11,14 @@
 #include <uv.h>
 
 static farcall_channel *channel;
+static const char *target;
 
 static farcall_call *
 new_call(void)
 {
 	farcall_call *call = farcall_call_new(channel);
 
-	farcall_call_set_timeout_ms(call, 30000);
+	farcall_call_set_timeout_ms(call, 60000);
 	return call;
 }
 
@@ -63,12 +64,13 @@ cancelled(void)
 	return number;
 }
 
-static void
-wait_cancelled(uint32_t count)
+/* At least 2 s. */
+static bool
+soon_cancelled(uint32_t count)
 {
-	for (int i = 0; i < 500 && cancelled() < count; i++)
+	for (int i = 0; i < 200 && cancelled() < count; i++)
 		uv_sleep(10);
-	assert_true(cancelled() >= count);
+	return cancelled() >= count;
 }
 
 static void
@@ -76,30 +78,37 @@ deadline(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
 	const Pair__Message *reply = NULL;
-	farcall_call *call = farcall_call_new(channel);
 	uint32_t before = cancelled();
-	uint64_t begin = uv_hrtime();
+	uint64_t ms = 50;
+	farcall_call *call;
 
 	(void)state;
-	farcall_call_set_timeout_ms(call, 200);
-	assert_int_equal(pair_test_wait(call, &request, &reply), FARCALL_DEADLINE_EXCEEDED);
-	/* grpcio's clock is coarse: its answer may come some milliseconds early. */
-	assert_true(uv_hrtime() - begin >= UINT64_C(190000000));
-	assert_true(uv_hrtime() - begin < UINT64_C(5000000000));
-	farcall_call_free(call);
-	wait_cancelled(before + 1);
+	do { /* until one has reached its handler before */
+		uint64_t begin = uv_hrtime();
+
+		ms *= 4;
+		call = farcall_call_new(channel);
+		farcall_call_set_timeout_ms(call, ms);
+		assert_int_equal(pair_test_wait(call, &request, &reply), FARCALL_DEADLINE_EXCEEDED);
+		/* grpcio's clock is coarse: its answer may come some milliseconds early. */
+		assert_in_range((uv_hrtime() - begin) / 1000000, ms - 10, ms + 15000);
+		farcall_call_free(call);
+	} while (!soon_cancelled(before + 1) && ms < 10000);
+	assert_true(cancelled() >= before + 1);
 
 	call = farcall_call_new(channel);
-	farcall_call_set_timeout_ms(call, 5000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_slow(call, &request, &reply), FARCALL_OK);
-	assert_in_range(reply->number, 1000, 5000); /* what the server knew of the deadline */
+	assert_in_range(reply->number, 1000, 20000); /* what the server knew of the deadline */
 	farcall_call_free(call);
 }
+
+static unsigned cancel_after; /* ms */
 
 static void
 cancel_soon(void *data)
 {
-	uv_sleep(50);
+	uv_sleep(cancel_after);
 	farcall_call_cancel((farcall_call *)data);
 	farcall_call_free((farcall_call *)data);
 }
@@ -109,17 +118,22 @@ cancel(void **state)
 {
 	Pair__Message request = PAIR__MESSAGE__INIT;
 	const Pair__Message *reply = NULL;
-	farcall_call *call = new_call();
 	uint32_t before = cancelled();
 	uv_thread_t thread;
 
 	(void)state;
-	farcall_call_hold(call);
-	assert_int_equal(uv_thread_create(&thread, cancel_soon, call), 0);
-	assert_int_equal(pair_test_wait(call, &request, &reply), FARCALL_CANCELLED);
-	uv_thread_join(&thread);
-	farcall_call_free(call);
-	wait_cancelled(before + 1);
+	cancel_after = 12;
+	do { /* until one has reached its handler before */
+		farcall_call *call = new_call();
+
+		cancel_after *= 4;
+		farcall_call_hold(call);
+		assert_int_equal(uv_thread_create(&thread, cancel_soon, call), 0);
+		assert_int_equal(pair_test_wait(call, &request, &reply), FARCALL_CANCELLED);
+		uv_thread_join(&thread);
+		farcall_call_free(call);
+	} while (!soon_cancelled(before + 1) && cancel_after < 10000);
+	assert_true(cancelled() >= before + 1);
 }
 
 static void
@@ -273,6 +287,54 @@ compression(void **state)
 	}
 }
 
+typedef struct waiters {
+	atomic_int ok, refused, other;
+} waiters;
+
+static void
+count_waiter(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
+{
+	waiters *w = (waiters *)data;
+
+	(void)reply;
+	if (code == FARCALL_OK)
+		atomic_fetch_add(&w->ok, 1);
+	else if (code == FARCALL_RESOURCE_EXHAUSTED &&
+	    strstr(farcall_call_error(call), "3 calls wait for") != NULL)
+		atomic_fetch_add(&w->refused, 1);
+	else
+		atomic_fetch_add(&w->other, 1);
+	farcall_call_free(call);
+}
+
+/* All begin in one step, before there is a connection. */
+static void
+calls_that_may_wait(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	farcall_loop *loop = farcall_loop_new();
+	farcall_channel *few_waiting;
+	waiters w = {.ok = 0};
+
+	(void)state;
+	few_waiting = farcall_channel_open(target);
+	farcall_channel_set_loop(few_waiting, loop);
+	farcall_channel_set_max_waiting(few_waiting, 3);
+	for (int i = 0; i < 5; i++) {
+		farcall_call *call = farcall_call_new(few_waiting);
+
+		farcall_call_set_timeout_ms(call, 30000);
+		pair_test_echo__async(call, &request, count_waiter, &w);
+	}
+	while (atomic_load(&w.ok) + atomic_load(&w.refused) + atomic_load(&w.other) < 5)
+		farcall_loop_step(loop, 100);
+	assert_int_equal(atomic_load(&w.ok), 3);
+	assert_int_equal(atomic_load(&w.refused), 2);
+	farcall_channel_close(few_waiting);
+	farcall_loop_step(loop, 0);
+	farcall_loop_free(loop);
+}
+
 static void
 not_there(void **state)
 {
@@ -297,6 +359,7 @@ main(int argc, char **argv)
 	    cmocka_unit_test(much_metadata),
 	    cmocka_unit_test(sizes),
 	    cmocka_unit_test(compression),
+	    cmocka_unit_test(calls_that_may_wait),
 	    cmocka_unit_test(not_there),
 	};
 	int failed;
@@ -304,7 +367,8 @@ main(int argc, char **argv)
 
 	child_start_as_told(&server, argc, argv);
 	server_compresses = strcmp(argv[argc - 1], "gzip") == 0;
-	channel = farcall_channel_open(server.target);
+	target = server.target;
+	channel = farcall_channel_open(target);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	farcall_channel_close(channel);
 	child_stop(&server);

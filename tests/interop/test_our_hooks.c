@@ -82,7 +82,7 @@ failed_with(uint32_t code, const char *text, const void *bytes, size_t size)
 	request.text = (char *)(uintptr_t)text;
 	request.data.data = (uint8_t *)(uintptr_t)bytes;
 	request.data.len = size;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_fail(call, &request, NULL), code);
 	assert_string_equal(farcall_call_status_message(call), text);
 	return call;

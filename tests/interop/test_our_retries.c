@@ -52,7 +52,7 @@ call_it(farcall_channel *channel, method *fn, const char *text, uint32_t number,
 	request.number = number;
 	request.data.data = (uint8_t *)(uintptr_t)data;
 	request.data.len = strlen(data);
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = fn(call, &request, &reply);
 	if (code == FARCALL_OK) {
 		snprintf(shown, sizeof shown, "%s", reply->text);
@@ -104,7 +104,7 @@ streams(void **state)
 	Pair__Message request = PAIR__MESSAGE__INIT;
 
 	(void)state;
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_chat__start(call), FARCALL_OK);
 	request.text = "stream";
 	request.number = 2;

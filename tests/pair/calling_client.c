@@ -22,7 +22,7 @@ call_often(farcall_channel *channel, int calls)
 		char text[] = "hello";
 
 		request.text = text;
-		farcall_call_set_timeout_ms(call, 10000);
+		farcall_call_set_timeout_ms(call, 60000);
 		failed += pair_test_echo(call, &request, &reply) != FARCALL_OK;
 		farcall_call_free(call);
 	}

@@ -28,7 +28,7 @@ enter(gate *g)
 static FARCALL_UNUSED void
 pass(gate *g)
 {
-	for (int i = 0; i < 20000 && !atomic_load(&g->open); i++)
+	for (int i = 0; i < 60000 && !atomic_load(&g->open); i++)
 		uv_sleep(1);
 	atomic_fetch_sub(&g->inside, 1);
 	atomic_fetch_add(&g->passed, 1);
@@ -123,7 +123,7 @@ descend(test_pair *pair, unsigned depth, unsigned *reached)
 	farcall_code code;
 
 	request.number = depth;
-	farcall_call_set_timeout_ms(call, 15000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = pair_test_custom(call, &request, &reply);
 	*reached = code == FARCALL_OK ? reply->number : 0;
 	if (code != FARCALL_OK)

@@ -81,6 +81,7 @@ mirror(farcall_call *call)
 	farcall_code code;
 	size_t size;
 
+	farcall_call_send_head(call);
 	while ((code = farcall_call_recv_raw(call, &data, &size)) == FARCALL_OK) {
 		mix_look(call);
 		farcall_call_set_message_compression(call, size % 2 == 0);

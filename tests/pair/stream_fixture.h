@@ -48,7 +48,7 @@ start(fixture *f, const farcall_method *method)
 	Pair__Message request = PAIR__MESSAGE__INIT;
 	farcall_call *call = farcall_call_new(f->channel);
 
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(farcall_call_start(call, method,
 	                     method->shape == FARCALL_SERVER_STREAM ? &request.base : NULL),
 	    FARCALL_OK);

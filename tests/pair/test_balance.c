@@ -131,7 +131,7 @@ call_once(
 
 	request.number = (uint32_t)number;
 	request.text = "balanced";
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	if (fn(call, &request, &reply) != FARCALL_OK) {
 		print_message("%s\n", farcall_call_error(call));
 		atomic_fetch_add(&failures, 1);
@@ -314,7 +314,7 @@ a_call_is_one_call(void **state)
 			farcall_call *call = farcall_call_new(channel);
 			const Pair__Message *reply = NULL;
 
-			farcall_call_set_timeout_ms(call, 20000);
+			farcall_call_set_timeout_ms(call, 60000);
 			assert_int_equal(pair_test_slow(call, &request, &reply), FARCALL_OK);
 			assert_string_equal(reply->text, text);
 			farcall_call_free(call);
@@ -347,7 +347,7 @@ callbacks_and_blocking_calls(void **state)
 		for (int i = 0; i < CALLS; i++) {
 			farcall_call *call = farcall_call_new(channel);
 
-			farcall_call_set_timeout_ms(call, 20000);
+			farcall_call_set_timeout_ms(call, 60000);
 			pair_test_echo__async(call, &request, count, NULL);
 		}
 		in_threads(call_echo, NULL);

@@ -24,7 +24,7 @@ others_go_on(void **state)
 		init_gated(&pair, &g, addresses[a]);
 		test_pair_start(&pair);
 		for (unsigned i = 0; i < 12; i++)
-			start_caller(&callers[i], &pair, i % 3 == 0, 20000);
+			start_caller(&callers[i], &pair, i % 3 == 0, 60000);
 		test_wait_for(&g.inside, 12);
 		for (int i = 0; i < 50; i++)
 			assert_int_equal(test_echo(pair.channel, "meanwhile"), FARCALL_OK);
@@ -97,7 +97,7 @@ clients_leave_while_handlers_block(void **state)
 		init_gated(&pair, &g, "127.0.0.1:0");
 		test_pair_start(&pair);
 		for (unsigned i = 0; i < 8; i++)
-			start_caller(&callers[i], &pair, i % 2, 20000);
+			start_caller(&callers[i], &pair, i % 2, 60000);
 		test_wait_for(&g.inside, 8);
 		farcall_channel_close(pair.channel);
 		for (int i = 0; i < 8; i++) {
@@ -253,7 +253,7 @@ call_wait(void *data)
 	farcall_call *call = farcall_call_new(c->channel);
 	const Pair__Message *reply = NULL;
 
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	c->code = pair_test_wait(call, &request, &reply);
 	farcall_call_free(call);
 }
@@ -272,7 +272,7 @@ a_handler_completes(void **state)
 	assert_int_equal(uv_thread_create(&waiting.thread, call_wait, &waiting), 0);
 	test_wait_for(&pair.n_waiting, 1);
 	for (unsigned number = 0; number < 2; number++) {
-		start_caller(&c, &pair, number, 10000);
+		start_caller(&c, &pair, number, 60000);
 		uv_thread_join(&c.thread);
 		assert_string_equal(c.text, "by itself");
 	}
@@ -308,7 +308,7 @@ stopping_waits_for_handlers(void **state)
 	init_gated(&pair, &g, "127.0.0.1:0");
 	test_pair_start(&pair);
 	for (unsigned i = 0; i < 4; i++)
-		start_caller(&callers[i], &pair, i % 2, 20000);
+		start_caller(&callers[i], &pair, i % 2, 60000);
 	test_wait_for(&g.inside, 4);
 	farcall_server_stop(pair.server, 0);
 	for (int i = 0; i < 4; i++) {
@@ -358,7 +358,7 @@ a_handler_stops_the_server_it_runs_in(void **state)
 		pair.custom = stop_and_free;
 		assert_int_equal(uv_thread_create(&thread, listen_here, pair.server), 0);
 		pair.channel = farcall_channel_open(test_pair_address(&pair));
-		start_caller(&c, &pair, number, 10000);
+		start_caller(&c, &pair, number, 60000);
 		uv_thread_join(&c.thread);
 		assert_string_equal(c.text, "the last one");
 		uv_thread_join(&thread);

@@ -18,7 +18,7 @@ serial_handlers_do_not_overlap(void **state)
 	farcall_server_set_serial(pair.server, true);
 	test_pair_start(&pair);
 	for (unsigned i = 0; i < 6; i++)
-		start_caller(&callers[i], &pair, i % 2, 20000);
+		start_caller(&callers[i], &pair, i % 2, 60000);
 	test_wait_for(&g.inside, 1);
 	uv_sleep(30);
 	assert_int_equal(atomic_load(&g.inside), 1);
@@ -42,7 +42,7 @@ one_thread_is_serial_too(void **state)
 	farcall_service_set_blocking(pair.service, "Custom", true);
 	test_pair_start(&pair);
 	for (unsigned i = 0; i < 4; i++)
-		start_caller(&callers[i], &pair, i % 2, 20000);
+		start_caller(&callers[i], &pair, i % 2, 60000);
 	test_wait_for(&g.inside, 1);
 	atomic_store(&g.open, true);
 	for (int i = 0; i < 4; i++)
@@ -249,7 +249,7 @@ calls_may_expire_in_the_queue(void **state)
 	farcall_service_set_blocking(pair.service, "Custom", true);
 	farcall_service_set_blocking(pair.service, "Echo", false);
 	test_pair_start(&pair);
-	start_caller(&first, &pair, 0, 20000);
+	start_caller(&first, &pair, 0, 60000);
 	test_wait_for(&g.inside, 1);
 	for (int i = 0; i < 3; i++)
 		start_caller(&late[i], &pair, 0, 50);
@@ -283,7 +283,7 @@ a_lent_loop_keeps_its_handlers(void **state)
 	assert_int_equal(farcall_server_start(pair.server), FARCALL_OK);
 	pair.channel = farcall_channel_open(test_pair_address(&pair));
 	for (unsigned i = 0; i < 4; i++)
-		start_caller(&callers[i], &pair, i % 2, 20000);
+		start_caller(&callers[i], &pair, i % 2, 60000);
 	while (atomic_load(&g.passed) < 4)
 		farcall_loop_step(loop, 10);
 	for (int i = 0; i < 4; i++)

@@ -97,7 +97,7 @@ run_blocking(race *r, test_random *random, farcall_channel *channel)
 	farcall_call *call = farcall_call_new(channel);
 	farcall_code code;
 
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	release(r, random, call, 200000);
 	code = pair_test_echo(call, &request, NULL);
 	uv_sem_wait(&r->gone);

@@ -635,7 +635,7 @@ wait_for_ready_waits_for_a_server(void **state)
 	uv_thread_create(&late.thread, start_late, &late);
 	call = farcall_call_new(channel);
 	farcall_call_set_wait_for_ready(call, true);
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_OK);
 	farcall_call_free(call);
 	uv_thread_join(&late.thread);

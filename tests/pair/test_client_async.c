@@ -154,6 +154,42 @@ what_cannot_begin_is_told_at_once(void **state)
 	farcall_call_free(call);
 }
 
+/* By the thread that has made it: nothing, or the whole of it. */
+static void
+a_call_may_be_looked_at_under_way(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	test_pair pair;
+	outcome to;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	test_pair_start(&pair);
+	request.number = FARCALL_NOT_FOUND;
+	request.text = "no such row";
+	for (int i = 0; i < 200; i++) {
+		farcall_call *call = farcall_call_new(pair.channel);
+
+		prepare(&to);
+		farcall_call_set_timeout_ms(call, 60000);
+		pair_test_fail__async(call, &request, note, &to);
+		while (farcall_call_code(call) == FARCALL_OK) {
+			farcall_metadata_get(farcall_call_metadata(call), "any");
+			farcall_metadata_get(farcall_call_trailers(call), "any");
+			assert_in_range(strlen(farcall_call_peer(call)), 0, 50);
+			assert_in_range(farcall_call_remaining_ms(call), 1, 60001);
+		}
+		assert_string_equal(farcall_call_error(call), "NOT_FOUND: no such row");
+		assert_string_equal(farcall_call_status_message(call), "no such row");
+		assert_int_equal(farcall_call_cause(call), FARCALL_CAUSE_NONE);
+		assert_string_equal(farcall_call_peer(call), test_pair_address(&pair));
+		test_wait_for(&to.times, 1);
+		farcall_call_free(call);
+	}
+	test_pair_fini(&pair);
+	settle();
+}
+
 /* ---- cancel, free, close ---- */
 
 static void
@@ -460,6 +496,7 @@ warm_async_calls_allocate_nothing(void **state)
 
 	(void)state;
 	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_service_set_blocking(pair.service, "Echo", false); /* else it might be learned */
 	test_pair_start(&pair);
 	prepare(&to);
 	to.then = free_it;
@@ -486,6 +523,7 @@ main(void)
 	    clean_test(done_comes_once_in_a_thread_of_the_channels),
 	    clean_test(failures_known_at_the_start_come_the_same_way),
 	    clean_test(what_cannot_begin_is_told_at_once),
+	    clean_test(a_call_may_be_looked_at_under_way),
 	    clean_test(a_call_can_be_cancelled_in_flight),
 	    clean_test(a_call_can_be_freed_in_flight),
 	    clean_test(closing_ends_all_with_cancelled),

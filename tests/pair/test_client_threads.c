@@ -168,7 +168,7 @@ offer_and_call(void *data)
 		const Pair__Message *reply = NULL;
 		farcall_code code;
 
-		farcall_call_set_timeout_ms(call, 20000);
+		farcall_call_set_timeout_ms(call, 60000);
 		farcall_call_hold(call);
 		farcall_call_free(atomic_exchange(&offered[i % 8], call));
 		if (i % 2 != 0) {

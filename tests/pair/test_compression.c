@@ -63,7 +63,7 @@ ask(test_pair *pair, farcall_coding coding, bool plain)
 
 	request.data.data = zeros;
 	request.data.len = SIZE;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	if (coding != 0)
 		farcall_call_set_compression(call, coding);
 	if (plain)
@@ -169,7 +169,7 @@ later(void **state)
 	request.data.len = SIZE;
 	for (int i = 0; i < 2; i++) {
 		call = farcall_call_new(pair.channel);
-		farcall_call_set_timeout_ms(call, 10000);
+		farcall_call_set_timeout_ms(call, 60000);
 		pair_test_wait__async(call, &request, on_done, &compressed);
 		test_wait_for(&pair.n_waiting, i + 1);
 		assert_true(farcall_call_message_compressed(pair.waiting[i]));
@@ -191,7 +191,13 @@ warm_calls_allocate_nothing(void **state)
 	test_pair pair;
 
 	(void)state;
-	start(&pair, &w, FARCALL_GZIP, FARCALL_DEFLATE);
+	test_pair_init(&pair, "mem:compression");
+	pair.custom = echo;
+	pair.data = &w;
+	farcall_server_set_compression(pair.server, FARCALL_GZIP);
+	farcall_service_set_blocking(pair.service, "Custom", false); /* else it might be learned */
+	test_pair_start(&pair);
+	farcall_channel_set_compression(pair.channel, FARCALL_DEFLATE);
 	for (int i = 0; i < 300; i++) {
 		if (i == 100)
 			before = test_allocator_calls();
@@ -215,7 +221,7 @@ echo_zeros(farcall_channel *channel, size_t size, char *error)
 
 	request.data.data = (uint8_t *)calloc(1, size);
 	request.data.len = size;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = pair_test_echo(call, &request, &reply);
 	if (code == FARCALL_OK)
 		assert_int_equal(reply->data.len, size);
@@ -289,7 +295,7 @@ calls_that_are_misused(void **state)
 	    strstr(test_log_last(), "/pair.Test/Custom: misuse: compression: 7 is none of"));
 
 	call = farcall_call_new(pair.channel);
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_OK);
 	farcall_call_set_compression(call, FARCALL_GZIP);
 	assert_string_equal(farcall_call_error(call),
@@ -297,7 +303,7 @@ calls_that_are_misused(void **state)
 	farcall_call_free(call);
 
 	call = farcall_call_new(pair.channel);
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_echo(call, &request, &reply), FARCALL_OK);
 	farcall_call_set_message_compression(call, false);
 	assert_string_equal(farcall_call_error(call),

@@ -136,7 +136,7 @@ no_descriptors_no_spinning(void **state)
 	struct sockaddr_in to;
 	struct rlimit before;
 	int knocking[KNOCKING], calls = 0;
-	uint64_t cpu, start;
+	uint64_t cpu, start, ms;
 	test_pair pair;
 
 	(void)state;
@@ -155,16 +155,17 @@ no_descriptors_no_spinning(void **state)
 		assert_int_equal(connect(knocking[i], (const struct sockaddr *)&to, sizeof to), 0);
 	cpu = cpu_ms();
 	start = uv_hrtime();
-	for (; uv_hrtime() - start < MS * UINT64_C(1000000); calls++) {
+	for (; uv_hrtime() - start < MS * UINT64_C(1000000) || calls < 3; calls++) {
 		assert_int_equal(test_echo(pair.channel, "goes on"), FARCALL_OK);
 		uv_sleep(20);
 	}
 	cpu = cpu_ms() - cpu;
-	print_message("%d calls in %d ms, %u ms of processor time\n", calls, MS, (unsigned)cpu);
+	ms = (uv_hrtime() - start) / 1000000;
+	print_message(
+	    "%d calls in %d ms, %u ms of processor time\n", calls, (int)ms, (unsigned)cpu);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	assert_true(calls >= 3);
-	assert_true(cpu < MS / 3); /* a loop that spins takes all of it */
-	assert_true(test_log_count() >= 1 && test_log_count() <= 4);
+	assert_true(cpu < ms / 3); /* a loop that spins takes all of it */
+	assert_in_range(test_log_count(), 1, 4 + ms / 1000);
 	for (int i = 0; i < KNOCKING; i++)
 		close(knocking[i]);
 	farcall_channel_close(pair.channel);

@@ -153,7 +153,7 @@ call_once(farcall_channel *channel, uint32_t number)
 	request.text = text;
 	request.number = number;
 	farcall_call_add_metadata(call, "x-some", "metadata");
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = pair_test_custom(call, &request, &reply);
 	if (code == FARCALL_OK)
 		assert_string_equal(reply->text, text);

@@ -86,7 +86,7 @@ call_with(test_pair *pair, Guard__Tree *request, bool async, const char *text)
 	const ProtobufCMessage *reply = NULL;
 	result got = {0, FARCALL_OK};
 
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	if (async) {
 		farcall_call_invoke_async(call, &method, &request->base, on_done, &got);
 		test_wait_for(&got.done, 1);

@@ -90,7 +90,7 @@ init(fixture *f)
 	f->channel = farcall_channel_open("mem:half-close");
 	farcall_channel_set_loop(f->channel, f->loop);
 	f->call = farcall_call_new(f->channel);
-	farcall_call_set_timeout_ms(f->call, 20000);
+	farcall_call_set_timeout_ms(f->call, 60000);
 	stream_test_sum__start(f->call);
 }
 
@@ -227,6 +227,8 @@ half_close_in_a_blocking_send(void **state)
 
 	(void)state;
 	init(&f);
+	while (f.waiting == NULL)
+		farcall_loop_step(f.loop, 100);
 	late = farcall_call_new(f.channel);
 	farcall_call_set_timeout_ms(late, 100);
 	stream_test_cancelled__async(late, &request, on_late, &f);

@@ -105,7 +105,7 @@ hooks_come_in_order(void **state)
 	farcall_channel_intercept(pair.channel, &hooked_hooks, sizeof hooked_hooks, &b);
 	a.key = "authorization";
 	a.value = "Bearer 17";
-	assert_int_equal(blocking(10000), FARCALL_OK);
+	assert_int_equal(blocking(60000), FARCALL_OK);
 	assert_string_equal(
 	    hooked_log(), "begin a, begin b, sent a, sent b, received a, received b, end b, end a");
 	assert_string_equal(seen_token, "Bearer 17");
@@ -136,7 +136,7 @@ a_refusal_is_not_sent(void **state)
 	farcall_channel_intercept(pair.channel, &hooked_hooks, sizeof hooked_hooks, &b);
 	a.answer = FARCALL_UNAUTHENTICATED;
 	a.text = "no token";
-	assert_int_equal(blocking(10000), FARCALL_UNAUTHENTICATED);
+	assert_int_equal(blocking(60000), FARCALL_UNAUTHENTICATED);
 	assert_string_equal(said, "UNAUTHENTICATED: no token");
 	assert_string_equal(hooked_log(), "begin a, end a");
 	assert_string_equal(a.error, "no token");
@@ -147,7 +147,7 @@ a_refusal_is_not_sent(void **state)
 	a.text = NULL;
 	a.key = "Bad Key";
 	a.value = "x";
-	assert_int_equal(blocking(10000), FARCALL_INVALID_ARGUMENT);
+	assert_int_equal(blocking(60000), FARCALL_INVALID_ARGUMENT);
 	assert_string_equal(
 	    said, "INVALID_ARGUMENT: metadata key \"Bad Key\" has an upper-case letter");
 	assert_int_equal(atomic_load(&pair.n_handled), 0);
@@ -172,7 +172,7 @@ end_says_what_failed(void **state)
 	assert_string_equal(a.error, "no such row");
 	farcall_server_stop(pair.server, 0);
 	farcall_server_wait(pair.server);
-	assert_int_equal(blocking(10000), FARCALL_UNAVAILABLE);
+	assert_int_equal(blocking(60000), FARCALL_UNAVAILABLE);
 	assert_int_equal(a.outcome.code, FARCALL_UNAVAILABLE);
 	assert_int_equal(a.outcome.cause, FARCALL_CAUSE_CONNECTION_REFUSED);
 	assert_int_equal(blocking(0), FARCALL_DEADLINE_EXCEEDED);
@@ -215,16 +215,16 @@ a_blocking_call_waits_for_what_pends(void **state)
 	farcall_channel_intercept(pair.channel, &hooked_hooks, sizeof hooked_hooks, &b);
 	a.answer = FARCALL_PENDING;
 	uv_thread_create(&thread, resume_it, &r);
-	assert_int_equal(blocking(10000), FARCALL_OK);
+	assert_int_equal(blocking(60000), FARCALL_OK);
 	uv_thread_join(&thread);
 	assert_string_equal(seen_token, "fetched");
 	r = (resume){FARCALL_PERMISSION_DENIED, "not today", 2};
 	uv_thread_create(&thread, resume_it, &r);
-	assert_int_equal(blocking(10000), FARCALL_PERMISSION_DENIED);
+	assert_int_equal(blocking(60000), FARCALL_PERMISSION_DENIED);
 	uv_thread_join(&thread);
 	assert_string_equal(said, "PERMISSION_DENIED: not today");
 	a.resume_inside = true;
-	assert_int_equal(blocking(10000), FARCALL_OK);
+	assert_int_equal(blocking(60000), FARCALL_OK);
 	assert_string_equal(seen_token, "none");
 	finish();
 }

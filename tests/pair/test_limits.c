@@ -21,7 +21,7 @@ say(farcall_channel *channel, size_t text, size_t metadata)
 	memset(bytes, 'x', text + metadata + 1);
 	bytes[text] = 0;
 	request.text = bytes;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	if (metadata != 0)
 		farcall_call_add_metadata(call, "k", bytes + text + 1);
 	code = pair_test_echo(call, &request, &reply);
@@ -104,7 +104,7 @@ what_a_call_keeps_is_capped(void **state)
 	pair.custom = keep_much;
 	test_pair_start(&pair);
 	call = farcall_call_new(pair.channel);
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_custom(call, &request, &reply), FARCALL_RESOURCE_EXHAUSTED);
 	farcall_call_free(call);
 	assert_in_range(atomic_load(&pair.n_handled), 900 * 1024, 1024 * 1024);

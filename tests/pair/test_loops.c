@@ -53,7 +53,7 @@ call_often(void *data)
 		const Pair__Message *reply = NULL;
 
 		request.number = i;
-		farcall_call_set_timeout_ms(call, 20000);
+		farcall_call_set_timeout_ms(call, 60000);
 		self->code = pair_test_custom(call, &request, &reply);
 		if (self->code == FARCALL_OK && reply->number != i)
 			self->code = FARCALL_DATA_LOSS;
@@ -154,10 +154,10 @@ connections_are_spread_evenly(void **state)
 	pair.data = &threads;
 	farcall_server_set_handler_threads(pair.server, 1);
 	start_with(&pair, LOOPS);
-	assert_int_equal(call_custom(pair.channel, 10000), FARCALL_OK);
+	assert_int_equal(call_custom(pair.channel, 60000), FARCALL_OK);
 	for (size_t i = 0; i < 2 * LOOPS - 1; i++) {
 		channels[i] = farcall_channel_open(test_pair_address(&pair));
-		assert_int_equal(call_custom(channels[i], 10000), FARCALL_OK);
+		assert_int_equal(call_custom(channels[i], 60000), FARCALL_OK);
 	}
 	assert_int_equal(threads.n_seen, LOOPS);
 	for (int i = 0; i < LOOPS; i++)

@@ -332,7 +332,7 @@ as_many_pairs_as_may_be_sent(void **state)
 		farcall_call *call = farcall_call_new(pair.channel);
 		bool fits = n <= 128;
 
-		farcall_call_set_timeout_ms(call, 10000);
+		farcall_call_set_timeout_ms(call, 60000);
 		for (int i = 0; i < n; i++) {
 			snprintf(key, sizeof key, "key%d", i);
 			farcall_call_add_metadata(call, key, "v");

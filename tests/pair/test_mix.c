@@ -304,6 +304,7 @@ raw_chat(mix *m, test_random *random, unsigned channel)
 	prepare(m, random, channel, &o, false);
 	room = room_of(&o);
 	farcall_call_start_raw(o.call, "/any/Chat");
+	code = farcall_call_recv_head(o.call);
 	for (uint32_t i = 0; i < o.n && code == FARCALL_OK; i++) {
 		memset(room, (int)(uint8_t)i, o.size);
 		code = farcall_call_send_raw(o.call, room, o.size);
@@ -417,6 +418,20 @@ heard(farcall_call *call, farcall_code code, const Stream__Message *reply, void 
 }
 
 static void
+headed(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, void *data)
+{
+	one *o = (one *)data;
+
+	come_in(o);
+	if (nothing != NULL || (code == FARCALL_OK && o->got != 0))
+		wrong(o->m, o, "no head");
+	mix_look(call);
+	atomic_fetch_add(&o->open, 1);
+	stream_test_murmur__recv_reply__async(call, heard, o); /* a failure comes again */
+	go_out(o);
+}
+
+static void
 murmur(mix *m, test_random *random, unsigned channel)
 {
 	one *o = (one *)malloc(sizeof *o);
@@ -425,7 +440,10 @@ murmur(mix *m, test_random *random, unsigned channel)
 	atomic_store(&o->open, 2); /* this one here counts */
 	atomic_fetch_add(&m->in_flight, 1);
 	stream_test_murmur__start(o->call);
-	stream_test_murmur__recv_reply__async(o->call, heard, o);
+	if (o->n % 2 == 0)
+		farcall_call_recv_head_async(o->call, headed, o);
+	else
+		stream_test_murmur__recv_reply__async(o->call, heard, o);
 	say_next(o);
 	leave(o);
 }

@@ -29,15 +29,22 @@ expect_threads(int n)
 	assert_int_equal(threads(), n);
 }
 
-/* A serial server has one thread, so that those of channels can be counted. */
+/* A serial server has one thread, so that those of channels can be counted. The first time no
+ * thread has ended before, of which the system may still show something. */
 static int
 begin(test_pair *pair)
 {
+	static int usual;
+
 	test_pair_init(pair, "127.0.0.1:0");
 	farcall_server_set_serial(pair->server, true);
 	test_pair_start(pair);
 	assert_int_equal(test_echo(pair->channel, "all is there"), FARCALL_OK);
-	return threads();
+	if (usual == 0)
+		usual = threads();
+	else
+		expect_threads(usual);
+	return usual;
 }
 
 static void

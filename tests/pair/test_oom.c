@@ -64,13 +64,13 @@ call_once(farcall_loop *loop, const char *address, outcome *out)
 	farcall_call *call;
 
 	farcall_channel_set_loop(channel, loop);
-	farcall_channel_set_timeout_ms(channel, 2000);
+	farcall_channel_set_timeout_ms(channel, 20000);
 	call = farcall_call_new(channel);
 	request.text = (char *)(uintptr_t) "a text";
 	farcall_call_add_metadata(call, "key", "value");
 	farcall_call_add_metadata_bin(call, "key-bin", "\0\1", 2);
 	pair_test_echo__async(call, &request, on_done, out);
-	for (int i = 0; i < 5000 && out->done == 0; i++)
+	for (int i = 0; i < 30000 && out->done == 0; i++)
 		farcall_loop_step(loop, 1);
 	farcall_channel_close(channel);
 }

@@ -52,8 +52,10 @@ so_many_may_pend(void **state)
 	test_pair_start(&pair);
 	assert_int_equal(farcall_channel_wait_ready(pair.channel, 20000), FARCALL_OK);
 	for (int i = 0; i < MOST; i++) {
-		while (atomic_load(&n_held) == i) /* the server may be late */
-			assert_int_equal(call_for(&pair, 100, NULL), FARCALL_DEADLINE_EXCEEDED);
+		for (uint64_t ms = 100; atomic_load(&n_held) == i; ms *= 4) {
+			assert_int_equal(call_for(&pair, ms, NULL), FARCALL_DEADLINE_EXCEEDED);
+			test_soon(&n_held, i + 1); /* the server may be late */
+		}
 		assert_int_equal(atomic_load(&n_held), i + 1);
 	}
 	assert_int_equal(call_for(&pair, 20000, &refused), FARCALL_RESOURCE_EXHAUSTED);
@@ -62,8 +64,10 @@ so_many_may_pend(void **state)
 	farcall_call_free(refused);
 	assert_int_equal(atomic_load(&n_held), MOST);
 	farcall_intercept_resume(held[0], FARCALL_OK); /* one has room again */
-	while (atomic_load(&n_held) == MOST)
-		call_for(&pair, 100, NULL);
+	for (uint64_t ms = 100; atomic_load(&n_held) == MOST; ms *= 4) {
+		call_for(&pair, ms, NULL);
+		test_soon(&n_held, MOST + 1);
+	}
 	for (int i = 1; i <= MOST; i++)
 		farcall_intercept_resume(held[i], FARCALL_OK);
 	test_pair_fini(&pair);

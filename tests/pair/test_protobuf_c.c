@@ -10,7 +10,7 @@
 
 #include <uv.h>
 
-enum { LONG_MS = 10000 };
+enum { LONG_MS = 60000 };
 
 /* A Wait from a thread of its own, since stubs block. */
 typedef struct caller {
@@ -19,6 +19,7 @@ typedef struct caller {
 	uint64_t timeout_ms;
 	farcall_code code;
 	char text[256];
+	atomic_int over;
 } caller;
 
 static void
@@ -28,6 +29,13 @@ call_wait(void *data)
 
 	who->code =
 	    old_call(who->channel, pair_test_wait, 0, who->timeout_ms, who->text, sizeof who->text);
+	atomic_store(&who->over, 1);
+}
+
+static void
+end_wait(caller *who)
+{
+	uv_thread_join(&who->thread);
 }
 
 /* Returns when the service has the call. */
@@ -38,14 +46,15 @@ begin_wait(caller *who, old_server *old, uint64_t timeout_ms)
 
 	who->channel = old->channel;
 	who->timeout_ms = timeout_ms;
+	atomic_init(&who->over, 0);
 	assert_int_equal(uv_thread_create(&who->thread, call_wait, who), 0);
-	test_wait_for(&old->service.n_waiting, n + 1);
-}
-
-static void
-end_wait(caller *who)
-{
-	uv_thread_join(&who->thread);
+	while (atomic_load(&old->service.n_waiting) == n && atomic_load(&who->over) == 0)
+		uv_sleep(1);
+	if (test_soon(&old->service.n_waiting, n + 1))
+		return;
+	end_wait(who); /* its time was too short on a busy machine */
+	assert_int_equal(who->code, FARCALL_DEADLINE_EXCEEDED);
+	begin_wait(who, old, 4 * timeout_ms);
 }
 
 /* ---- when the closure comes ---- */
@@ -469,8 +478,12 @@ slow_calls_at_once(bool serial)
 static void
 it_may_block(void **state)
 {
+	int most = 1;
+
 	(void)state;
-	assert_true(slow_calls_at_once(false) > 1);
+	for (int i = 0; i < 50 && most == 1; i++) /* the machine may keep them apart */
+		most = slow_calls_at_once(false);
+	assert_true(most > 1);
 }
 
 static void

@@ -163,20 +163,22 @@ the_deadline_is_the_channel_s(void **state)
 	Pair__Message request;
 	old_server old;
 	outcome to;
+	int n = 0;
 
 	(void)state;
 	old_server_init(&old, "127.0.0.1:0");
 	old_server_start(&old);
 	farcall_channel_set_timeout_ms(old.channel, 300);
 	service = outcome_service(old.channel, &to);
-	pair__test__wait(service, old_message(&request, "", 0), outcome_note, &to);
-	test_wait_for(&to.times, 1);
-	assert_int_equal(to.code, FARCALL_DEADLINE_EXCEEDED);
-	test_wait_for(&old.service.n_waiting, 1);
+	do { /* until one is in time for the service */
+		pair__test__wait(service, old_message(&request, "", 0), outcome_note, &to);
+		test_wait_for(&to.times, ++n);
+		assert_int_equal(to.code, FARCALL_DEADLINE_EXCEEDED);
+	} while (!test_soon(&old.service.n_waiting, 1));
 	assert_int_equal(test_echo(old.channel, "goes on"), FARCALL_OK);
 	old_service_answer(old.service.waiting[0], "late");
 	uv_sleep(5);
-	assert_int_equal(atomic_load(&to.times), 1);
+	assert_int_equal(atomic_load(&to.times), n);
 	protobuf_c_service_destroy(service);
 	old_server_fini(&old);
 	settle();

@@ -27,7 +27,7 @@ invoke(farcall_channel *channel, const char *path, const void *bytes, size_t siz
 	raw_outcome out;
 
 	memset(&out, 0, sizeof out);
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	out.code = farcall_call_invoke_raw(call, path, bytes, size, &reply, &out.size);
 	snprintf(out.error, sizeof out.error, "%s", farcall_call_error(call));
 	if (out.code == FARCALL_OK && out.size <= sizeof out.bytes)

@@ -3,8 +3,12 @@
  * others go on. And handlers of streams that have no thread to wait on.
  */
 #include "runtime/call/flow.h"
+#include "runtime/loop/crew.h"
+#include "server/internal.h"
 
 #include "tests/pair/stage.h"
+
+#include <stdlib.h>
 
 static const char chat[] = "/stream.Test/Chat", murmur[] = "/stream.Test/Murmur";
 static const char sum[] = "/stream.Test/Sum";
@@ -42,12 +46,13 @@ a_handler_waits_for_its_client(void **state)
 	puppet_open(&s.p, &c, "/stream.Test/Count", 0, NULL);
 	c.lazy = true;
 	stage_count_on(&c, N, SIZE);
-	puppet_until(&s.p, c.received > 50);
+	puppet_until(&s.p, atomic_load(&s.streams.sent) >= (int)WINDOW / (SIZE + 100));
 	settle(&s, &s.streams.sent);
 	assert_in_range(
 	    atomic_load(&s.streams.sent), WINDOW / (SIZE + 100), most_said(WINDOW, SIZE));
 	/* As long as it takes a little, it gets a little. */
 	puppet_take(&c);
+	puppet_until(&s.p, atomic_load(&s.streams.sent) >= 2 * ((int)WINDOW / (SIZE + 100)));
 	settle(&s, &s.streams.sent);
 	assert_in_range(
 	    atomic_load(&s.streams.sent), 2 * (WINDOW / (SIZE + 100)), most_said(2 * WINDOW, SIZE));
@@ -96,6 +101,38 @@ sum_at_its_leisure(farcall_call *call, Stream__Message *reply)
 	return test_stream_sum(call, reply);
 }
 
+/* A proxy that has one stream's buffer full may read nothing at all for the moment, not even that
+ * its windows have opened (haproxy does): so it must be able to get rid of what it has of the
+ * others, or both ends wait for ever. */
+static void
+a_deaf_client_may_say_what_its_streams_hold(void **state)
+{
+	enum { N = 30, SIZE = 500000 };
+	static puppet_call c[N];
+	stage s;
+
+	(void)state;
+	stage_init(&s, false);
+	s.ops.sum = sum_at_its_leisure;
+	stage_register(&s);
+	stage_open(&s);
+	stage_cancelled(&s); /* it has heard of the windows */
+	s.p.deaf = true;
+	for (int i = 0; i < N; i++) {
+		puppet_open(&s.p, &c[i], sum, 0, NULL);
+		puppet_number(&c[i], (uint32_t)i, SIZE);
+		puppet_until(&s.p, !c[i].waiting);
+	}
+	s.p.deaf = false;
+	atomic_store(&s.go, true);
+	for (int i = 0; i < N; i++) {
+		puppet_end(&c[i]);
+		puppet_until(&s.p, c[i].ended);
+		assert_int_equal(c[i].code, FARCALL_OK);
+	}
+	stage_end(&s);
+}
+
 static void
 a_client_waits_for_its_handler(void **state)
 {
@@ -110,6 +147,10 @@ a_client_waits_for_its_handler(void **state)
 	stage_register(&s);
 	stage_open(&s);
 	puppet_open(&s.p, &c, sum, 0, NULL);
+	for (; said < WINDOW_HERE / (SIZE + 100); said++) {
+		puppet_until(&s.p, !c.waiting);
+		puppet_number(&c, 1, SIZE);
+	}
 	for (int quiet = 0; quiet < 50; quiet = c.waiting ? quiet + 1 : 0) {
 		while (!c.waiting) {
 			puppet_number(&c, 1, SIZE);
@@ -472,7 +513,8 @@ steps_that_may_block_are_refused(void **state)
 	}
 }
 
-/* Three threads: two wait in streams, the third turns the loop and may not wait. */
+/* Three threads: two wait in streams, the third turns the loop and may not wait; what need not wait
+ * it may do. */
 static void
 the_last_thread_does_not_wait(void **state)
 {
@@ -495,6 +537,8 @@ the_last_thread_does_not_wait(void **state)
 	puppet_number(&queued, 0, 1);
 	stage_cancelled(&s);
 	stage_count(&s, &third, 3, 10, 0);
+	assert_ended(&third, 3, FARCALL_OK, "");
+	stage_count(&s, &third, 300, 1000, 0);
 	puppet_until(&s.p, third.ended);
 	assert_int_equal(third.code, FARCALL_FAILED_PRECONDITION);
 	assert_non_null(strstr(test_log_last(), "all other handler threads of the loop block"));
@@ -510,6 +554,35 @@ the_last_thread_does_not_wait(void **state)
 	assert_ended(&queued, 1, FARCALL_OK, "");
 	stage_end(&s);
 	test_log_release();
+}
+
+/* A step that finds its message, or room for it, leaves the loop where it is; one that has to wait
+ * gives it away. */
+static void
+steps_that_need_not_wait_keep_the_loop(void **state)
+{
+	fc_crew_counts before, after;
+	puppet_call c;
+	stage s;
+
+	(void)state;
+	stage_start(&s, false);
+	for (int i = 0; i < 50; i++) {
+		stage_count(&s, &c, 3, 10, 0);
+		assert_ended(&c, 3, FARCALL_OK, "");
+	}
+	fc_crew_counts_get(s.server->loops[0]->crew, &before);
+	if (getenv("FARCALL_DEBUG_HANDOVER") == NULL)
+		assert_int_equal(before.given, 0);
+	puppet_open(&s.p, &c, chat, 0, NULL);
+	puppet_number(&c, 0, 1);
+	puppet_until(&s.p, c.received == 1);
+	puppet_end(&c);
+	assert_ended(&c, 1, FARCALL_OK, "");
+	fc_crew_counts_get(s.server->loops[0]->crew, &after);
+	assert_true(
+	    after.given + after.taken + after.pooled > before.given + before.taken + before.pooled);
+	stage_end(&s);
 }
 
 /* A stream counts from its head on, until it has ended. */
@@ -549,6 +622,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    clean_test(a_handler_waits_for_its_client),
 	    clean_test(a_client_that_is_deaf),
+	    clean_test(a_deaf_client_may_say_what_its_streams_hold),
 	    clean_test(a_client_waits_for_its_handler),
 	    clean_test(stalled_streams_are_bounded),
 	    clean_test(one_thread_sends_while_another_receives),
@@ -558,6 +632,7 @@ main(void)
 	    clean_test(on_several_loops),
 	    clean_test(steps_that_may_block_are_refused),
 	    clean_test(the_last_thread_does_not_wait),
+	    clean_test(steps_that_need_not_wait_keep_the_loop),
 	    clean_test(streams_count_among_the_calls),
 	};
 

@@ -72,7 +72,7 @@ call_once(farcall_channel *channel, const farcall_method *method, char *error, s
 	const ProtobufCMessage *reply;
 	farcall_code code;
 
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = farcall_call_invoke(call, method, &request.base, &reply);
 	snprintf(error, room, "%s", farcall_call_error(call));
 	farcall_call_free(call);
@@ -139,13 +139,13 @@ another_thread_completes(void **state)
 	(void)state;
 	test_pair_init(&pair, "127.0.0.1:0");
 	test_pair_start(&pair);
-	start_wait(&waiter_, &pair, 10000);
+	start_wait(&waiter_, &pair, 60000);
 	test_wait_for(&pair.n_waiting, 1);
 	farcall_call_complete(pair.waiting[0], FARCALL_OK);
 	uv_thread_join(&waiter_.thread);
 	assert_int_equal(waiter_.code, FARCALL_OK);
 
-	start_wait(&waiter_, &pair, 10000);
+	start_wait(&waiter_, &pair, 60000);
 	test_wait_for(&pair.n_waiting, 2);
 	farcall_call_fail(pair.waiting[1], FARCALL_ABORTED, "no");
 	farcall_call_complete(pair.waiting[1], FARCALL_ABORTED);
@@ -164,7 +164,7 @@ a_second_completion_is_logged_and_ignored(void **state)
 	test_log_catch();
 	test_pair_init(&pair, "127.0.0.1:0");
 	test_pair_start(&pair);
-	start_wait(&waiter_, &pair, 10000);
+	start_wait(&waiter_, &pair, 60000);
 	test_wait_for(&pair.n_waiting, 1);
 	farcall_call_hold(pair.waiting[0]);
 	farcall_call_complete(pair.waiting[0], FARCALL_OK);
@@ -187,10 +187,12 @@ a_deadline_cancels_what_pends(void **state)
 	(void)state;
 	test_pair_init(&pair, "127.0.0.1:0");
 	test_pair_start(&pair);
-	start_wait(&waiter_, &pair, 100);
-	test_wait_for(&pair.n_waiting, 1);
-	uv_thread_join(&waiter_.thread);
-	assert_int_equal(waiter_.code, FARCALL_DEADLINE_EXCEEDED);
+	for (uint64_t ms = 100; atomic_load(&pair.n_waiting) == 0; ms *= 4) {
+		start_wait(&waiter_, &pair, ms);
+		uv_thread_join(&waiter_.thread);
+		assert_int_equal(waiter_.code, FARCALL_DEADLINE_EXCEEDED);
+		test_soon(&pair.n_waiting, 1); /* if it was not in time for its handler */
+	}
 	test_wait_for(&pair.n_cancelled, 1);
 	assert_true(farcall_call_cancelled(pair.waiting[0]));
 	farcall_call_complete(pair.waiting[0], FARCALL_OK);
@@ -207,7 +209,7 @@ a_pending_call_outlives_its_server(void **state)
 	(void)state;
 	test_pair_init(&pair, "127.0.0.1:0");
 	test_pair_start(&pair);
-	start_wait(&waiter_, &pair, 10000);
+	start_wait(&waiter_, &pair, 60000);
 	test_wait_for(&pair.n_waiting, 1);
 	farcall_server_free(pair.server);
 	uv_thread_join(&waiter_.thread);
@@ -230,8 +232,8 @@ calls_over_the_limit_are_refused(void **state)
 	test_pair_init(&pair, "127.0.0.1:0");
 	farcall_service_set_max_calls(pair.service, 2);
 	test_pair_start(&pair);
-	start_wait(&first, &pair, 10000);
-	start_wait(&second, &pair, 10000);
+	start_wait(&first, &pair, 60000);
+	start_wait(&second, &pair, 60000);
 	test_wait_for(&pair.n_waiting, 2);
 	assert_int_equal(call_once(pair.channel, &pair_test__methods[0], error, sizeof error),
 	    FARCALL_RESOURCE_EXHAUSTED);
@@ -345,7 +347,7 @@ stop_waits_for_calls_in_flight(void **state)
 	(void)state;
 	test_pair_init(&pair, "127.0.0.1:0");
 	test_pair_start(&pair);
-	start_wait(&waiter_, &pair, 10000);
+	start_wait(&waiter_, &pair, 60000);
 	test_wait_for(&pair.n_waiting, 1);
 	farcall_server_stop(pair.server, 10000);
 	uv_sleep(50);
@@ -367,7 +369,7 @@ the_grace_ends(void **state)
 	(void)state;
 	test_pair_init(&pair, "127.0.0.1:0");
 	test_pair_start(&pair);
-	start_wait(&waiter_, &pair, 10000);
+	start_wait(&waiter_, &pair, 60000);
 	test_wait_for(&pair.n_waiting, 1);
 	farcall_server_stop(pair.server, 50);
 	assert_int_equal(farcall_server_wait(pair.server), FARCALL_OK);
@@ -392,7 +394,7 @@ stop_does_not_wait_for_an_idle_client(void **state)
 	begin = uv_hrtime();
 	farcall_server_stop(pair.server, 60000);
 	assert_int_equal(farcall_server_wait(pair.server), FARCALL_OK);
-	assert_true(uv_hrtime() - begin < UINT64_C(6000000000));
+	assert_true(uv_hrtime() - begin < UINT64_C(30000000000));
 	test_pair_fini(&pair);
 }
 
@@ -402,8 +404,8 @@ stop_in_handler(
 {
 	(void)call;
 	*reply = *request;
-	farcall_server_stop(pair->server, 1000);
-	farcall_server_stop(pair->server, 1000);
+	farcall_server_stop(pair->server, 20000);
+	farcall_server_stop(pair->server, 20000);
 	return FARCALL_OK;
 }
 
@@ -522,7 +524,7 @@ tell_who_calls(
 	(void)request;
 	assert_ptr_equal(farcall_call_self(call), pair);
 	assert_string_equal(farcall_call_method(call)->path, "/pair.Test/Custom");
-	assert_in_range(farcall_call_remaining_ms(call), 1, 10000);
+	assert_in_range(farcall_call_remaining_ms(call), 1, 61000);
 	reply->text = farcall_call_printf(
 	    call, "%s %d %d", farcall_call_peer(call), known, known && pid == getpid());
 	return FARCALL_OK;
@@ -540,7 +542,7 @@ expect_peer(const char *address, const char *pattern)
 	pair.custom = tell_who_calls;
 	test_pair_start(&pair);
 	call = farcall_call_new(pair.channel);
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	assert_int_equal(pair_test_custom(call, &request, &reply), FARCALL_OK);
 	if (strstr(reply->text, pattern) == NULL)
 		fail_msg("%s: \"%s\", expected \"%s\"", address, reply->text, pattern);
@@ -574,6 +576,7 @@ warm_calls_allocate_nothing(void **state)
 	if (test_chopped())
 		skip(); /* the filter itself allocates */
 	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_service_set_blocking(pair.service, "Echo", false); /* else it might be learned */
 	test_pair_start(&pair);
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(test_echo(pair.channel, "warm"), FARCALL_OK);

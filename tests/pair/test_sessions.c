@@ -91,7 +91,7 @@ number_of(farcall_channel *channel)
 	const Pair__Message *reply;
 	uint32_t number = 0;
 
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	if (pair_test_custom(call, &request, &reply) == FARCALL_OK) {
 		number = reply->number;
 		snprintf(text, sizeof text, "%s", reply->text);

@@ -21,11 +21,11 @@ the_log_says_who_waits_and_what_to_do(void **state)
 	farcall_service_set_blocking(pair.service, "Custom", true);
 	test_pair_start(&pair);
 	for (int i = 0; i < 2; i++)
-		start_caller(&callers[i], &pair, 0, 20000);
+		start_caller(&callers[i], &pair, 0, 60000);
 	test_wait_for(&g.inside, 2);
 	assert_int_equal(test_log_count(), 0);
 	for (int i = 2; i < 5; i++)
-		start_caller(&callers[i], &pair, 0, 20000);
+		start_caller(&callers[i], &pair, 0, 60000);
 	for (int i = 0; i < 10000 && test_log_count() == 0; i++)
 		uv_sleep(1);
 	assert_int_equal(test_log_count(), 1);
@@ -69,6 +69,25 @@ a_server_says_it_once_a_minute(void **state)
 	test_log_release();
 }
 
+static void
+the_last_thread_is_told(void **state)
+{
+	const fc_crew_shortage shortage = {
+	    .last = true, .threads = 4, .at_work = 3, .name = "/a/B"};
+	farcall_server *server = farcall_server_new();
+	fc_server_loop at = {.server = server};
+
+	(void)state;
+	test_log_catch();
+	fc_server_on_short(&at, &shortage);
+	assert_string_equal(test_log_last(),
+	    "/a/B has taken the last thread but one: 3 of 4 are in handlers that block or wait in "
+	    "a "
+	    "stream's steps; one more will hold up its loop (farcall_server_set_handler_threads)");
+	test_log_release();
+	farcall_server_free(server);
+}
+
 /* So many items have been given to other threads, or wait for one. */
 static void
 wait_for_pooled(const test_pair *pair, size_t n)
@@ -98,12 +117,12 @@ the_queue_is_as_long_as_it_is_set(void **state)
 	farcall_server_set_handler_queue(pair.server, 2);
 	farcall_service_set_blocking(pair.service, "Custom", true);
 	test_pair_start(&pair);
-	start_caller(&callers[0], &pair, 0, 20000);
+	start_caller(&callers[0], &pair, 0, 60000);
 	test_wait_for(&g.inside, 1);
-	start_caller(&callers[1], &pair, 0, 20000);
-	start_caller(&callers[2], &pair, 0, 20000);
+	start_caller(&callers[1], &pair, 0, 60000);
+	start_caller(&callers[2], &pair, 0, 60000);
 	wait_for_pooled(&pair, 3);
-	start_caller(&refused, &pair, 0, 20000);
+	start_caller(&refused, &pair, 0, 60000);
 	uv_thread_join(&refused.thread);
 	assert_int_equal(refused.code, FARCALL_RESOURCE_EXHAUSTED);
 	assert_string_equal(
@@ -140,6 +159,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    clean_test(the_log_says_who_waits_and_what_to_do),
 	    clean_test(a_server_says_it_once_a_minute),
+	    clean_test(the_last_thread_is_told),
 	    clean_test(the_queue_is_as_long_as_it_is_set),
 	    clean_test(the_setting_has_limits),
 	};

@@ -39,7 +39,7 @@ stop_in_handler(
     test_pair *pair, farcall_call *call, const Pair__Message *request, Pair__Message *reply)
 {
 	(void)call;
-	farcall_server_stop(pair->server, 1000);
+	farcall_server_stop(pair->server, 20000);
 	*reply = *request;
 	return FARCALL_OK;
 }
@@ -53,7 +53,7 @@ call_once(farcall_channel *channel, bool custom)
 	const Pair__Message *reply = NULL;
 	farcall_code code;
 
-	farcall_call_set_timeout_ms(call, 20000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = custom ? pair_test_custom(call, &request, &reply)
 	              : pair_test_echo(call, &request, &reply);
 	assert_true(code == FARCALL_OK || code == FARCALL_UNAVAILABLE);

@@ -70,7 +70,7 @@ sum(farcall_call *call, Stream__Message *reply)
 	const Stream__Message *message;
 	farcall_code rc;
 
-	for (int i = 0; i < 20000 && !atomic_load(&t.go); i++)
+	for (int i = 0; i < 120000 && !atomic_load(&t.go); i++)
 		uv_sleep(1);
 	while ((rc = stream_test_sum__recv_request(call, &message)) == FARCALL_OK) {
 		reply->number++;
@@ -93,7 +93,7 @@ start(farcall_coding server, farcall_coding channel)
 	assert_int_equal(farcall_server_start(t.server), FARCALL_OK);
 	t.channel = farcall_channel_open("mem:stream-compression");
 	farcall_channel_set_compression(t.channel, channel);
-	farcall_channel_set_timeout_ms(t.channel, 20000);
+	farcall_channel_set_timeout_ms(t.channel, 120000);
 }
 
 static void
@@ -193,7 +193,11 @@ resident(void)
 }
 
 #define LARGE (4u << 20)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MANY 10u /* it takes time, and shows nothing of memory */
+#else
 #define MANY 60u
+#endif
 
 /* 240 MiB lie before a handler that does not read: a few hundred KB. */
 static void

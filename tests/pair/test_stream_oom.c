@@ -108,7 +108,7 @@ new_call(life *l)
 {
 	farcall_call *call = farcall_call_new(l->channel);
 
-	farcall_call_set_timeout_ms(call, 3000);
+	farcall_call_set_timeout_ms(call, 60000);
 	return call;
 }
 

@@ -79,14 +79,17 @@ sim_server_start(sim *w, unsigned i)
 
 /* It may block, and time passes then; what is due in other loops comes late. */
 static void
-free_server(sim *w, farcall_server *server)
+free_server(sim *w, farcall_server *server, unsigned number)
 {
 	uint64_t before = w->clock.now;
+	unsigned loop = w->loop_in_turn;
 	bool inside = w->in_turn;
 
-	w->in_turn = true; /* callbacks come */
+	w->in_turn = true; /* callbacks come, on its loop */
+	w->loop_in_turn = w->servers[number].loop;
 	farcall_server_free(server);
 	w->in_turn = inside;
+	w->loop_in_turn = loop;
 	w->totals->frees++;
 	sim_house_closed(w, server);
 	if (w->clock.now == before)
@@ -137,7 +140,7 @@ sim_server_free_now(sim *w, unsigned i, uint64_t pause)
 	w->net.trouble[i]++;
 	s->server = NULL;
 	s->restart_at = w->clock.now + pause + 1;
-	free_server(w, server);
+	free_server(w, server, i);
 }
 
 void
@@ -167,7 +170,7 @@ sim_servers_look(sim *w)
 		if (server == NULL ||
 		    (!farcall_server_stopped(server) && (w->calm || !sim_odds(w, 2000))))
 			continue;
-		free_server(w, server);
+		free_server(w, server, w->old_number[i]);
 		w->old[i] = NULL;
 		/* Its last words may lie on a link that is blocked, for longer than it lived. */
 		w->net.trouble[w->old_number[i]]++;
@@ -211,13 +214,13 @@ sim_servers_fini(sim *w)
 		w->servers[i].server = NULL;
 		w->servers[i].restart_at = FC_NEVER;
 		if (server != NULL)
-			free_server(w, server);
+			free_server(w, server, i);
 	}
 	for (unsigned i = 0; i < SIM_OLD; i++) {
 		farcall_server *server = w->old[i];
 
 		w->old[i] = NULL;
 		if (server != NULL)
-			free_server(w, server);
+			free_server(w, server, w->old_number[i]);
 	}
 }

@@ -423,9 +423,11 @@ on_head(farcall_call *call, farcall_code code, const ProtobufCMessage *nothing, 
 	}
 	s->headed = true;
 	c->world->totals->heads++;
-	if (c->executed == 0)
+	if (c->executed == 0 &&
+	    c->refused == 0) /* a refusal has a head, too, if a hook adds to it */
 		sim_broken(c->world, "call %u: a head, but no handler", c->id);
-	if (c->metadata && farcall_metadata_get(farcall_call_metadata(call), "sim-text") == NULL)
+	if (c->metadata && c->refused == 0 &&
+	    farcall_metadata_get(farcall_call_metadata(call), "sim-text") == NULL)
 		sim_broken(c->world, "call %u: a head without its metadata", c->id);
 	if (c->call == NULL && c->done == 0 && !s->finishing)
 		given_up(c);

@@ -166,7 +166,7 @@ test_echo(farcall_channel *channel, const char *text)
 	farcall_code code;
 
 	request.text = (char *)(uintptr_t)text;
-	farcall_call_set_timeout_ms(call, 10000);
+	farcall_call_set_timeout_ms(call, 60000);
 	code = pair_test_echo(call, &request, &reply);
 	if (code == FARCALL_OK)
 		assert_string_equal(reply->text, text);
@@ -182,6 +182,14 @@ test_wait_for(const atomic_int *counter, int value)
 	for (int i = 0; i < 30000 && atomic_load(counter) < value; i++)
 		uv_sleep(1);
 	assert_true(atomic_load(counter) >= value);
+}
+
+bool
+test_soon(const atomic_int *counter, int value)
+{
+	for (int i = 0; i < 2000 && atomic_load(counter) < value; i++)
+		uv_sleep(1);
+	return atomic_load(counter) >= value;
 }
 
 /* ---- the log ---- */

@@ -37,11 +37,14 @@ void test_pair_fini(test_pair *pair);  /* closes and frees both */
 /* The first real address of the endpoint. */
 const char *test_pair_address(const test_pair *pair);
 
-/* One blocking Echo of `text` with a time-out of 10 s. */
+/* One blocking Echo of `text` with a time-out of 60 s. */
 farcall_code test_echo(farcall_channel *channel, const char *text);
 
 /* Waits, at least 30 s, until `*counter` is at least `value`. */
 void test_wait_for(const atomic_int *counter, int value);
+
+/* The same, at least 2 s, and whether it is: for what a busy machine may not have done in time. */
+bool test_soon(const atomic_int *counter, int value);
 
 /* Log lines instead of standard error: counted, the last one kept. */
 void test_log_catch(void);

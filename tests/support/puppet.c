@@ -233,6 +233,8 @@ puppet_turn(puppet *p)
 		read_some(p);
 	if (!p->dead)
 		write_all(p);
+	if (p->deaf && !p->dead)
+		ops->tick(p->engine, uv_hrtime()); /* else what is due comes with the input */
 	return !p->dead;
 }
 

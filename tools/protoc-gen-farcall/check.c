@@ -28,14 +28,14 @@ typedef struct fc_taken {
 	size_t order;
 } fc_taken;
 
-typedef struct fc_table {
+struct fc_table {
 	fc_run *run;
 	fc_taken *rows;
 	size_t n_rows, room;
-} fc_table;
+};
 
-static void
-add(fc_table *table, const char *name, const char *what, const char *full_name,
+void
+fc_claim(fc_table *table, const char *name, const char *what, const char *full_name,
     const fc_place *place)
 {
 	fc_taken *row;
@@ -63,11 +63,11 @@ add_method(fc_table *table, const fc_service *service, const fc_method *method)
 	fc_run *run = table->run;
 	size_t i;
 
-	add(table, method->stub, "method", method->full_name, &method->place);
+	fc_claim(table, method->stub, "method", method->full_name, &method->place);
 	/* Delete and Delete_: a member has no other's name though the functions differ. */
-	add(table, fc_say(run, "%s.%s", service->prefix, method->member), "method",
+	fc_claim(table, fc_say(run, "%s.%s", service->prefix, method->member), "method",
 	    method->full_name, &method->place);
-	add(table, fc_say(run, "%s__%s", service->protobuf_c, fc_c_lower(run, method->name)),
+	fc_claim(table, fc_say(run, "%s__%s", service->protobuf_c, fc_c_lower(run, method->name)),
 	    "method", method->full_name, &method->place);
 	for (i = 0; i < fc_n_steps; i++) {
 		const fc_step *step = &fc_steps[i];
@@ -77,13 +77,13 @@ add_method(fc_table *table, const fc_service *service, const fc_method *method)
 			continue;
 		stub = fc_say(run, "%s%s", method->stub, step->word);
 		if (step->word[0] != '\0')
-			add(table, stub, "method", method->full_name, &method->place);
+			fc_claim(table, stub, "method", method->full_name, &method->place);
 		if (!step->async)
 			continue;
-		add(table, fc_say(run, "%s__async", stub), "method", method->full_name,
+		fc_claim(table, fc_say(run, "%s__async", stub), "method", method->full_name,
 		    &method->place);
 		if (step->out != FC_NOTHING)
-			add(table, fc_say(run, "%s__done", stub), "method", method->full_name,
+			fc_claim(table, fc_say(run, "%s__done", stub), "method", method->full_name,
 			    &method->place);
 	}
 }
@@ -98,11 +98,11 @@ add_service(fc_table *table, const fc_service *service)
 	size_t i;
 
 	for (i = 0; i < FC_COUNT(ours); i++)
-		add(table, fc_say(table->run, "%s%s", service->prefix, ours[i]), "service",
+		fc_claim(table, fc_say(table->run, "%s%s", service->prefix, ours[i]), "service",
 		    service->full_name, &service->place);
 	for (i = 0; i < FC_COUNT(others); i++)
-		add(table, fc_say(table->run, "%s%s", service->protobuf_c, others[i]), "service",
-		    service->full_name, &service->place);
+		fc_claim(table, fc_say(table->run, "%s%s", service->protobuf_c, others[i]),
+		    "service", service->full_name, &service->place);
 	for (i = 0; i < service->n_methods; i++)
 		add_method(table, service, &service->methods[i]);
 }
@@ -277,6 +277,7 @@ fc_check(fc_run *run)
 
 		for (j = 0; j < file->n_services; j++)
 			add_service(&table, &file->services[j]);
+		fc_claim_types(run, &table, file);
 		if (!file->wanted)
 			continue;
 		check_syntax(run, file);

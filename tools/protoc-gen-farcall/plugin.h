@@ -143,8 +143,14 @@ const char *fc_comment_at(const fc_place *place);
 void fc_refuse(fc_run *run, const fc_place *place, const char *format, ...) FARCALL_PRINTF(3, 4);
 const char *fc_refusals(fc_run *run); /* "file:line:column: text", a line each; NULL: none */
 
-/* check.c */
+/* check.c: names in C and whose they are; two owners' are refused at the later one. */
+typedef struct fc_table fc_table;
 void fc_check(fc_run *run);
+void fc_claim(fc_table *table, const char *name, const char *what, const char *full_name,
+    const fc_place *place);
+
+/* check_messages.c: what protoc-c makes of the file's messages and enums. */
+void fc_claim_types(fc_run *run, fc_table *table, const fc_file *file);
 
 /* steps.c: what is generated for a method, beside its handler. */
 typedef enum fc_step_kind {

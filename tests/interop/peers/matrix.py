@@ -19,7 +19,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
-CASE_SECONDS, START_SECONDS, STOP_SECONDS = 90, 20, 20
+CASE_SECONDS, START_SECONDS, STOP_SECONDS = 400, 60, 60
 
 UNARY = """empty_unary large_unary custom_metadata status_code_and_message special_status_message unimplemented_method
     unimplemented_service""".split()
@@ -39,9 +39,10 @@ EARLY_ENDS = ["status_code_and_message", "client_compressed_streaming"]
 PADDED = {"data_frame_padding": "large_unary", "no_df_padding_sanity_test": "large_unary"}
 
 FLAGS = {
-    "rpc_soak": ["--soak_iterations=50", "--soak_overall_timeout_seconds=60", "--soak_per_iteration_max_acceptable_latency_ms=20000"],
-    "channel_soak": ["--soak_iterations=50", "--soak_overall_timeout_seconds=60", "--soak_per_iteration_max_acceptable_latency_ms=20000", "--soak_num_threads=3"],
+    "rpc_soak": ["--soak_iterations=50", "--soak_overall_timeout_seconds=300", "--soak_per_iteration_max_acceptable_latency_ms=20000"],
+    "channel_soak": ["--soak_iterations=50", "--soak_overall_timeout_seconds=300", "--soak_per_iteration_max_acceptable_latency_ms=20000", "--soak_num_threads=3"],
     "slow_consumer": ["--slow_consumer_delay_ms=1"],
+    "concurrent_large_unary": ["--call_timeout_seconds=360"],
 }
 
 
@@ -194,9 +195,10 @@ class Matrix:
         """With nobody there, each case must fail; so must words that are no flags."""
         with socket.socket() as nobody:
             nobody.bind(("127.0.0.1", 0))
-            where = [f"--server_host=127.0.0.1", f"--server_port={nobody.getsockname()[1]}", "--connect_timeout_ms=100"]
+            where = [f"--server_host=127.0.0.1", f"--server_port={nobody.getsockname()[1]}"]
             for case in OURS + HTTP2 + ["cacheable_unary"]:
-                self.must_fail(f"nobody listens: {case}", 1, "connection refused", *where, "--test_case=" + case)
+                self.must_fail(f"nobody listens: {case}", 1, "connection refused", *where, "--test_case=" + case,
+                               "--connect_timeout_ms=100", again="--connect_timeout_ms=10000")
         self.must_fail("unknown case", 2, "large_unary", "--test_case=none")
         self.must_fail("unknown flag", 2, "unknown flag --server_prt=1", "--server_prt=1")
         self.must_fail("no number", 2, "is no number", "--server_port=x")
@@ -204,9 +206,15 @@ class Matrix:
         self.must_fail("no value", 2, "lacks a value", "--test_case")
         self.must_fail("TLS", 2, "there is no TLS", "--use_tls=true")
 
-    def must_fail(self, what, status, text, *words):
+    def must_fail(self, what, status, text, *words, again=None):
+        """With `again`, which a busy machine may need, if not at once."""
+        def fails(output):
+            return output is not None and output.startswith(f"exit {status}\n") and text in output
+
         output = run([self.programs / "farcall-interop-client", *words])
-        good = output is not None and output.startswith(f"exit {status}\n") and text in output
+        if not fails(output) and again is not None:
+            output = run([self.programs / "farcall-interop-client", *words, again])
+        good = fails(output)
         self.score.count(f"farcall -> {what}: is refused", None if good else output or "it passed")
 
     def run_grpcio(self):
@@ -286,15 +294,15 @@ backend farcall
         return ["haproxy", "-db", "-q", "-f", self.folder / "haproxy.cfg"]
 
     def run_haproxy(self):
-        many = "--concurrent_calls=100"
-        self.behind("haproxy", self.haproxy(f"unix@{self.folder}/proxy", f"unix@{self.folder}/s"), OURS, many,
+        self.behind("haproxy", self.haproxy(f"unix@{self.folder}/proxy", f"unix@{self.folder}/s"), OURS,
                     not_of_grpcio=EARLY_ENDS)
         # Sockets of TCP hold megabytes, and a proxy that waits for a window may have to read all that is before it.
         with self.farcall_server() as server, socket.create_server(("127.0.0.1", 0)) as front:
             command = self.haproxy(f"fd@{front.fileno()}", server.address.removeprefix("ipv4:"))
             with Server("haproxy", command, f"ipv4:127.0.0.1:{front.getsockname()[1]}",
                         pass_fds=[front.fileno()]) as proxy:
-                self.farcall_cases("haproxy, TCP -> farcall", proxy, ["concurrent_large_unary"] * 10, many)
+                self.farcall_cases("haproxy, TCP -> farcall", proxy, ["concurrent_large_unary"] * 10,
+                                   "--concurrent_calls=100")
 
 
 # peer: (programs, Python's modules) that it needs

@@ -60,7 +60,7 @@ class Compression(unittest.TestCase):
         cls.proxy.listener.close()
         cls.process.stdin.close()
         cls.process.stdout.close()
-        assert cls.process.wait(10) == 0
+        assert cls.process.wait(60) == 0
 
     def ask(self, compression, coding, data, options=()):
         """A fresh connection's Custom; answers the reply and the bytes each way."""
@@ -69,7 +69,7 @@ class Compression(unittest.TestCase):
                 ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1),
                 ("grpc.max_receive_message_length", 64 * MIB), *options]) as channel:
             reply = pair_pb2_grpc.TestStub(channel).Custom(
-                pair_pb2.Message(number=coding, data=data), timeout=30)
+                pair_pb2.Message(number=coding, data=data), timeout=120)
         return reply, *self.proxy.take()
 
     def test_each_coding_each_way(self):
@@ -86,7 +86,7 @@ class Compression(unittest.TestCase):
     def test_many_calls(self):
         with grpc.insecure_channel(self.proxy.address, compression=grpc.Compression.Gzip) as channel:
             stub = pair_pb2_grpc.TestStub(channel)
-            futures = [stub.Custom.future(pair_pb2.Message(number=GZIP, data=b"%d " % i * i), timeout=60)
+            futures = [stub.Custom.future(pair_pb2.Message(number=GZIP, data=b"%d " % i * i), timeout=120)
                        for i in range(1, 1000)]
             for i, future in enumerate(futures, 1):
                 self.assertEqual(future.result().data, b"%d " % i * i)
@@ -98,7 +98,7 @@ class Compression(unittest.TestCase):
             for compression, text in ((grpc.Compression.Gzip, "compressed"), (None, "plain"),
                                       (grpc.Compression.Deflate, "compressed"),
                                       (grpc.Compression.NoCompression, "plain")):
-                self.assertEqual(stub.Custom(request, compression=compression, timeout=30).text, text)
+                self.assertEqual(stub.Custom(request, compression=compression, timeout=120).text, text)
 
     def test_a_client_that_takes_gzip_alone(self):
         only = (("grpc.compression_enabled_algorithms_bitset", 1 | 1 << 2),)

@@ -13,7 +13,7 @@ import pair_pb2
 import pair_pb2_grpc
 
 PROGRAM = sys.argv[1]
-EAGER = [("grpc.keepalive_time_ms", 300), ("grpc.keepalive_timeout_ms", 5000),
+EAGER = [("grpc.keepalive_time_ms", 300), ("grpc.keepalive_timeout_ms", 20000),
          ("grpc.keepalive_permit_without_calls", 1), ("grpc.http2.max_pings_without_data", 0),
          ("grpc.http2.min_time_between_pings_ms", 300)]
 
@@ -33,7 +33,7 @@ class Server:
     def __exit__(self, *_):
         self.process.stdin.close()
         self.process.stdout.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(60) == 0
 
 
 class Stderr:
@@ -71,9 +71,10 @@ class States:
         with self.changed:
             return self.seen.count(state)
 
-    def wait(self, state, seconds=10):
+    def wait(self, state, times, seconds=60):
+        """Until it was in that state so many times."""
         with self.changed:
-            return self.changed.wait_for(lambda: self.seen and self.seen[-1] == state, seconds)
+            return self.changed.wait_for(lambda: self.seen.count(state) >= times, seconds)
 
 
 class Lifecycle(unittest.TestCase):
@@ -89,7 +90,7 @@ class Lifecycle(unittest.TestCase):
                           "\"too_many_pings\"", stderr.text())
             passed = time.monotonic() - begin  # the first is free, two strikes, the fourth is one too many
             self.assertGreater(passed, 1.1)
-            self.assertLess(passed, 6)
+            self.assertLess(passed, 15)
 
     def test_pings_that_are_permitted(self):
         with Server(ping_interval=0) as server, \
@@ -98,14 +99,15 @@ class Lifecycle(unittest.TestCase):
             with self.assertRaises(grpc.RpcError) as caught:
                 stub.Wait(pair_pb2.Message(), timeout=2)
             self.assertEqual(caught.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
-            stub.Echo(pair_pb2.Message(), timeout=5)
+            stub.Echo(pair_pb2.Message(), timeout=60)
 
     def test_age_loses_no_call(self):
         with Server(age=1000, grace=5000) as server, grpc.insecure_channel(server.target) as channel:
             stub, states = pair_pb2_grpc.TestStub(channel), States(channel)
             begin, n = time.monotonic(), 0
-            while time.monotonic() - begin < 3:
-                futures = [stub.Echo.future(pair_pb2.Message(number=i), timeout=10) for i in range(8)]
+            while time.monotonic() - begin < 3 or (
+                    states.count(grpc.ChannelConnectivity.READY) < 3 and time.monotonic() - begin < 30):
+                futures = [stub.Echo.future(pair_pb2.Message(number=i), timeout=60) for i in range(8)]
                 self.assertEqual([f.result().number for f in futures], list(range(8)))
                 n += 8
             self.assertGreaterEqual(states.count(grpc.ChannelConnectivity.READY), 3)
@@ -120,22 +122,23 @@ class Lifecycle(unittest.TestCase):
             self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
             self.assertIn("greatest age", caught.exception.details())
             self.assertGreater(time.monotonic() - begin, 1.3)
-            self.assertLess(time.monotonic() - begin, 6)
+            self.assertLess(time.monotonic() - begin, 15)
 
     def test_idle(self):
         with Server(idle=1000) as server, grpc.insecure_channel(server.target) as channel:
             stub, states = pair_pb2_grpc.TestStub(channel), States(channel)
-            for _ in range(2):
-                stub.Echo(pair_pb2.Message(), timeout=10)
-                self.assertTrue(states.wait(grpc.ChannelConnectivity.READY))
-                self.assertTrue(states.wait(grpc.ChannelConnectivity.IDLE))
+            self.assertTrue(states.wait(grpc.ChannelConnectivity.IDLE, 1))  # as it was at first
+            for i in range(1, 3):
+                stub.Echo(pair_pb2.Message(), timeout=60)
+                self.assertTrue(states.wait(grpc.ChannelConnectivity.READY, i))
+                self.assertTrue(states.wait(grpc.ChannelConnectivity.IDLE, i + 1))
 
     def test_clients_that_are_alive_answer(self):
-        with Server(keepalive=1000, keepalive_timeout=1000) as server, \
+        with Server(keepalive=1000, keepalive_timeout=3000) as server, \
                 grpc.insecure_channel(server.target) as channel:
             stub = pair_pb2_grpc.TestStub(channel)
             with self.assertRaises(grpc.RpcError) as caught:
-                stub.Wait(pair_pb2.Message(), timeout=3)
+                stub.Wait(pair_pb2.Message(), timeout=6)
             self.assertEqual(caught.exception.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
 
     def test_a_client_that_is_dead_is_found(self):
@@ -148,9 +151,9 @@ class Lifecycle(unittest.TestCase):
             self.assertEqual(client.stdout.readline(), b"calling\n")
             begin = time.monotonic()
             os.kill(client.pid, signal.SIGSTOP)
-            while stub.Custom(pair_pb2.Message()).number == 0 and time.monotonic() - begin < 15:
+            while stub.Custom(pair_pb2.Message()).number == 0 and time.monotonic() - begin < 40:
                 time.sleep(0.01)
-            self.assertLess(time.monotonic() - begin, 10)
+            self.assertLess(time.monotonic() - begin, 30)
             client.kill()
             client.wait()
             client.stdout.close()
@@ -160,9 +163,9 @@ def call_and_wait(target):
     """What is stopped above: a call that its server has begun."""
     with grpc.insecure_channel(target) as channel:
         stub = pair_pb2_grpc.TestStub(channel)
-        stub.Echo(pair_pb2.Message(), timeout=10)
+        stub.Echo(pair_pb2.Message(), timeout=60)
         future = stub.Wait.future(pair_pb2.Message())
-        stub.Echo(pair_pb2.Message(), timeout=10)
+        stub.Echo(pair_pb2.Message(), timeout=60)
         print("calling", flush=True)
         future.result()
 

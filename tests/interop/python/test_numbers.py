@@ -26,14 +26,14 @@ class Numbers(unittest.TestCase):
         target = server.stdout.readline().strip().removeprefix("listening on ")
         with grpc.insecure_channel(target) as channel:
             stub = demo_pb2_grpc.NumbersStub(channel)
-            self.assertEqual(stub.Square(Number(value=-12), timeout=10).value, 144)
+            self.assertEqual(stub.Square(Number(value=-12), timeout=60).value, 144)
             with self.assertRaises(grpc.RpcError) as caught:
-                stub.Square(Number(value=1 << 40), timeout=10)
+                stub.Square(Number(value=1 << 40), timeout=60)
             self.assertEqual(caught.exception.code(), grpc.StatusCode.OUT_OF_RANGE)
-            got = [m.value for m in stub.Count(Number(value=N), timeout=60)]
+            got = [m.value for m in stub.Count(Number(value=N), timeout=120)]
             self.assertEqual(got, list(range(1, N + 1)))
-            self.assertEqual(stub.Sum(numbers(), timeout=60).value, N * (N + 1) // 2)
-            got = [m.value for m in stub.RunningSum(numbers(), timeout=60)]
+            self.assertEqual(stub.Sum(numbers(), timeout=120).value, N * (N + 1) // 2)
+            got = [m.value for m in stub.RunningSum(numbers(), timeout=120)]
             self.assertEqual(got, [i * (i + 1) // 2 for i in range(1, N + 1)])
             # One that goes away in the middle.
             call = stub.Count(Number(value=1 << 60))
@@ -41,7 +41,7 @@ class Numbers(unittest.TestCase):
                 next(call)
             call.cancel()
         server.send_signal(signal.SIGTERM)
-        self.assertEqual(server.wait(10), 0)
+        self.assertEqual(server.wait(60), 0)
 
     def test_programs(self):
         for program in PROGRAMS:

@@ -41,12 +41,12 @@ emptied(farcall_call *call, bool said)
 	(void)call, (void)said;
 }
 
-static bool
-turn(farcall_call *call)
+static farcall_code
+turn(farcall_call *call, bool *turned, fc_error *error)
 {
-	(void)call;
+	(void)call, (void)turned, (void)error;
 	fail_msg("nothing is waited for");
-	return true;
+	return FARCALL_OK;
 }
 
 static farcall_code

@@ -18,6 +18,7 @@ typedef struct bench {
 	farcall_method method;
 	unsigned wakes, call_backs, emptied, failures, turns;
 	bool said, last, may_block;
+	bool alone; /* nobody would turn the loop */
 	size_t taken;
 	fc_send answer;  /* of the engine to what comes next */
 	size_t sent[64]; /* sizes of messages */
@@ -50,15 +51,18 @@ may_block(farcall_call *call, fc_error *error)
 	return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, "not here");
 }
 
-static bool
-turn(farcall_call *call)
+static farcall_code
+turn(farcall_call *call, bool *turned, fc_error *error)
 {
 	bench *b = bench_of(call);
 
+	if (b->alone)
+		return fc_fail(error, FARCALL_FAILED_PRECONDITION, FARCALL_CAUSE_NONE, "alone");
 	assert_non_null(b->turn);
 	assert_true(++b->turns < 1000);
 	b->turn(b);
-	return true;
+	*turned = true;
+	return FARCALL_OK;
 }
 
 static void
@@ -554,6 +558,33 @@ a_step_that_cannot_block_is_refused(void **state)
 	finish(&b);
 }
 
+/* Only a step that would have to wait for ever is refused, and the call goes on. */
+static void
+nobody_turns_the_loop(void **state)
+{
+	size_t size;
+	bench b;
+
+	(void)state;
+	prepare(&b, true);
+	fc_flow_commit(b.call.flow);
+	b.alone = true;
+	assert_int_equal(take(&b, &size), FARCALL_FAILED_PRECONDITION);
+	arrive(&b, 10);
+	assert_int_equal(take(&b, &size), FARCALL_OK);
+	assert_int_equal(size, 8);
+	assert_int_equal(offer(&b, FC_FLOW_UNSENT), FARCALL_OK);
+	assert_int_equal(offer(&b, 10), FARCALL_FAILED_PRECONDITION);
+	assert_int_equal(b.failures, 0);
+	fc_flow_open(b.call.flow);
+	assert_int_equal(b.n_sent, 1);
+	assert_int_equal(offer(&b, 20), FARCALL_OK); /* what was refused is not sent */
+	fc_flow_pump(b.call.flow);
+	assert_int_equal(b.n_sent, 2);
+	assert_int_equal(b.sent[1], 20);
+	finish(&b);
+}
+
 static void
 steps_are_checked(void **state)
 {
@@ -636,6 +667,7 @@ main(void)
 	    clean_test(the_end_is_waited_for_and_the_rest_dropped),
 	    clean_test(a_callback_that_asks_for_more_is_called_in_a_loop),
 	    clean_test(a_step_that_cannot_block_is_refused),
+	    clean_test(nobody_turns_the_loop),
 	    clean_test(steps_are_checked),
 	    clean_test(memory_is_refused_cleanly),
 	};

@@ -270,6 +270,46 @@ a_queued_call_can_be_cancelled_and_be_late(void **state)
 	end(&f);
 }
 
+typedef struct chain {
+	fixture *f;
+	farcall_call *next;
+	outcome of_next;
+} chain;
+
+static void
+take_long_and_go_on(farcall_call *call, farcall_code code, const Pair__Message *reply, void *data)
+{
+	chain *c = (chain *)data;
+
+	(void)reply;
+	assert_int_equal(code, FARCALL_OK);
+	c->f->clock.now += 500 * FC_NS_PER_MS;
+	c->next = start_async(c->f, 200, false, &c->of_next);
+	farcall_call_free(call);
+}
+
+/* The turn in which it starts has lasted longer than its time-out by then. */
+static void
+a_deadline_counts_from_the_start_also_in_a_long_turn(void **state)
+{
+	Pair__Message request = PAIR__MESSAGE__INIT;
+	fixture f;
+	chain c;
+
+	(void)state;
+	begin(&f);
+	f.server.on_complete = echo_nothing;
+	memset(&c, 0, sizeof c);
+	c.f = &f;
+	pair_test_echo__async(farcall_call_new(f.channel), &request, take_long_and_go_on, &c);
+	while (c.of_next.times == 0)
+		fc_loop_turn(f.loop, FC_NEVER);
+	assert_string_equal(c.of_next.error, "");
+	assert_int_equal(c.of_next.code, FARCALL_OK);
+	farcall_call_free(c.next);
+	end(&f);
+}
+
 int
 main(void)
 {
@@ -278,6 +318,7 @@ main(void)
 	    clean_test(a_deadline_is_kept_to_the_nanosecond),
 	    clean_test(one_in_time_is_not_late),
 	    clean_test(past_deadlines_send_nothing),
+	    clean_test(a_deadline_counts_from_the_start_also_in_a_long_turn),
 	    clean_test(cancelled_after_the_deadline_is_the_deadline),
 	    clean_test(the_channels_timeout_is_the_default),
 	    clean_test(the_deadline_bounds_connecting),

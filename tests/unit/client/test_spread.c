@@ -501,6 +501,54 @@ a_registry_is_followed(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+/* All are replaced within a moment: nobody is told that none is left before the registry was read.
+ */
+static void
+servers_that_were_all_restarted_are_found_at_once(void **state)
+{
+	char dir[] = "/tmp/farcall-spread-XXXXXX", target[64];
+	const char *at[] = {"mem:s0", "mem:s1", "mem:s2", "mem:s3"};
+	fc_record *records[4];
+	fc_error error;
+	fixture f;
+	uint64_t start;
+
+	(void)state;
+	fc_error_clear(&error);
+	assert_non_null(mkdtemp(dir));
+	snprintf(target, sizeof target, "file://%s/pair.Test", dir);
+	begin_target(&f, target, ROUND_ROBIN "}");
+	for (int i = 0; i < 2; i++) {
+		start_server(&f, i);
+		records[i] = fc_record_publish(dir, "pair.Test", &at[i], 1, &error);
+	}
+	call_often(&f, 4, FARCALL_OK);
+	after(&f, 2000);
+	for (int i = 0; i < 2; i++) { /* one dies, and the next one, 10 ms later */
+		start_server(&f, 2 + i);
+		stop_server(i);
+		fc_record_withdraw(records[i]);
+		after(&f, 10);
+		records[2 + i] = fc_record_publish(dir, "pair.Test", &at[2 + i], 1, &error);
+	}
+	start = f.clock.now;
+	assert_int_equal(call_with_timeout(&f, 10000), FARCALL_OK);
+	assert_true(f.clock.now - start <= 100 * FC_NS_PER_MS);
+	for (int i = 2; i < 4; i++) { /* and now for good: it says so soon, and stays with that */
+		stop_server(i);
+		fc_record_withdraw(records[i]);
+	}
+	start = f.clock.now;
+	test_log_catch();
+	assert_int_equal(call_with_timeout(&f, 10000), FARCALL_UNAVAILABLE);
+	assert_true(f.clock.now - start <= 200 * FC_NS_PER_MS);
+	after(&f, 1050);
+	assert_int_equal(state_of(&f), FARCALL_TRANSIENT_FAILURE);
+	test_log_release();
+	end_spread(&f);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void
 plaintext_elsewhere_is_left_out(void **state)
 {
@@ -642,6 +690,7 @@ main(void)
 	    clean_test(a_new_list_keeps_what_it_can),
 	    clean_test(no_list_takes_away_what_there_is),
 	    clean_test(a_registry_is_followed),
+	    clean_test(servers_that_were_all_restarted_are_found_at_once),
 	    clean_test(plaintext_elsewhere_is_left_out),
 	    clean_test(a_retry_goes_to_the_next_one),
 	    clean_test(whatever_comes_and_goes_calls_end_once),

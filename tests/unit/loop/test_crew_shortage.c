@@ -6,7 +6,7 @@
 #include "tests/unit/loop/crew_rig.h"
 
 typedef struct teller {
-	fc_crew_shortage last; /* the owner's, before `times` */
+	fc_crew_shortage first; /* the owner's, until `times` is 1; then nobody writes it */
 	atomic_int times;
 } teller;
 
@@ -15,7 +15,8 @@ on_short(void *data, const fc_crew_shortage *shortage)
 {
 	teller *t = (teller *)data;
 
-	t->last = *shortage;
+	if (atomic_load(&t->times) == 0)
+		t->first = *shortage;
 	atomic_fetch_add(&t->times, 1);
 }
 
@@ -38,11 +39,12 @@ items_that_wait_for_a_second_are_told(void **state)
 	wait_until(&r.running, 2);
 	rig_feed(&r, &g, items + 2, 1);
 	wait_until(&t.times, 1);
-	assert_int_equal(t.last.threads, 4);
-	assert_int_equal(t.last.at_work, 2);
-	assert_int_equal(t.last.waiting, 1);
-	assert_string_equal(t.last.name, "blocks");
-	assert_true(t.last.waited >= FC_NS_PER_S);
+	assert_false(t.first.last);
+	assert_int_equal(t.first.threads, 4);
+	assert_int_equal(t.first.at_work, 2);
+	assert_int_equal(t.first.waiting, 1);
+	assert_string_equal(t.first.name, "blocks");
+	assert_true(t.first.waited >= FC_NS_PER_S);
 	wait_until(&t.times, 2);
 	atomic_store(&r.gate, 1);
 	wait_until(&r.n_done, 3);
@@ -122,10 +124,42 @@ a_full_queue_is_told(void **state)
 	rig_feed(&r, &h, items + 3, 1);
 	wait_until(&r.n_refused, 1);
 	assert_true(atomic_load(&t.times) >= 1);
-	assert_int_equal(t.last.waiting, 2);
-	assert_int_equal(t.last.at_work, 1);
+	assert_int_equal(t.first.waiting, 2);
+	assert_int_equal(t.first.at_work, 1);
 	atomic_store(&r.gate, 1);
 	wait_until(&r.n_done, 4);
+	rig_stop(&r);
+}
+
+/* Of three threads one blocks: nothing. Two: the one that is left has the loop, and none is there
+ * to take it. */
+static void
+the_last_thread_is_told(void **state)
+{
+	teller t = {.times = 0};
+	const fc_crew_config config = {
+	    .threads = 3, .patience = PATIENT, .on_short = on_short, .data = &t};
+	item items[3];
+	feed f, g;
+	rig r;
+
+	(void)state;
+	rig_start(&r, &config);
+	item_init(&items[0], &r, 0, act_give_and_wait, 0);
+	item_init(&items[1], &r, 2, NULL, 0);
+	item_init(&items[2], &r, 3, act_give_and_wait, 0);
+	rig_feed(&r, &f, items, 2);
+	wait_until(&r.n_done, 1);
+	assert_int_equal(atomic_load(&t.times), 0);
+	rig_feed(&r, &g, items + 2, 1);
+	wait_until(&t.times, 1);
+	assert_true(t.first.last);
+	assert_int_equal(t.first.threads, 3);
+	assert_int_equal(t.first.at_work, 2);
+	assert_int_equal(t.first.waiting, 0);
+	assert_string_equal(t.first.name, "other");
+	atomic_store(&r.gate, 1);
+	wait_until(&r.n_done, 3);
 	rig_stop(&r);
 }
 
@@ -136,6 +170,7 @@ main(void)
 	    clean_test(items_that_wait_for_a_second_are_told),
 	    clean_test(threads_that_suffice_are_no_shortage),
 	    clean_test(a_full_queue_is_told),
+	    clean_test(the_last_thread_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

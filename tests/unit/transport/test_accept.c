@@ -114,17 +114,18 @@ out_of_descriptors(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
 	n_logged = 0;
 	farcall_log_set(keep_log, NULL);
-	for (begin = uv_hrtime(); uv_hrtime() - begin < 350 * FC_NS_PER_MS; turns++)
+	for (begin = uv_hrtime(); uv_hrtime() - begin < 350 * FC_NS_PER_MS || turns < 3; turns++)
 		fc_loop_turn(w->loop, 50 * FC_NS_PER_MS);
+	begin = uv_hrtime() - begin;
 	assert_int_equal(w->n_servers, 0);
-	assert_in_range(turns, 3, 30);
-	assert_int_equal(n_logged, 1);
+	assert_in_range(turns, 3, 20 + begin / (30 * FC_NS_PER_MS));
+	assert_in_range(n_logged, 1, 1 + begin / FC_NS_PER_S);
 	assert_string_equal(logged, "accept: too many open files; trying again every 100 ms");
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	farcall_log_set(NULL, NULL);
 	begin = uv_hrtime();
 	world_until(w, w->n_servers == 1);
-	assert_true(uv_hrtime() - begin < FC_NS_PER_S);
+	assert_true(uv_hrtime() - begin < 15 * FC_NS_PER_S);
 	close(fd);
 	world_close(w);
 }

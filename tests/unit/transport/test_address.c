@@ -4,11 +4,14 @@
 #include "runtime/transport/address.h"
 
 #include "runtime/base/bytes.h"
+#include "runtime/transport/sock.h"
 
 #include "tests/support/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <uv.h>
 
 typedef struct good {
 	const char *text;
@@ -88,6 +91,7 @@ static const bad bads[] = {
     {"[]:80", 2, "not an IPv6 address"},
     {"[1.2.3.4]:80", 2, "not an IPv6 address"},
     {"[::12345]:80", 2, "not an IPv6 address"},
+    {"[fe80::1%]:80", 10, "zone is missing"},
     {"1.2.3:80", 1, "not an IPv4 address"},
     {"1.2.3.256:80", 1, "not an IPv4 address"},
     {"12345:80", 1, "not an IPv4 address"},
@@ -242,6 +246,17 @@ limits(void **state)
 	fc_error_clear(&error);
 	assert_int_equal(fc_address_parse(&address, text, &error), FARCALL_INVALID_ARGUMENT);
 	assert_non_null(strstr(error.text, "column 1: host name is longer than 253 bytes"));
+	/* a name in the process: 100 */
+	memcpy(text, "mem:", 4);
+	memset(text + 4, 'x', 101);
+	text[104] = 0;
+	assert_int_equal(fc_address_parse(&address, text, NULL), FARCALL_OK);
+	fc_address_fini(&address);
+	text[104] = 'x';
+	text[105] = 0;
+	fc_error_clear(&error);
+	assert_int_equal(fc_address_parse(&address, text, &error), FARCALL_INVALID_ARGUMENT);
+	assert_non_null(strstr(error.text, "column 105: name is longer than 100 bytes"));
 	/* a list: 32 */
 	size = (size_t)snprintf(list, sizeof list, "ipv4:1.1.1.1:1");
 	for (int i = 1; i < 32; i++)
@@ -253,6 +268,64 @@ limits(void **state)
 	fc_error_clear(&error);
 	assert_int_equal(fc_address_parse(&address, list, &error), FARCALL_INVALID_ARGUMENT);
 	assert_non_null(strstr(error.text, "more than 32 addresses"));
+}
+
+/* What parses and can only be bound, or names no interface. */
+static void
+no_targets(void **state)
+{
+	static const bad targets[] = {
+	    {"*:80", 1, "\"*\" can only be bound"},
+	    {"ipv4:a:1,b:0", 12, "port 0 can only be bound"},
+	    {"file:///", 9, "the name of an interface is expected, such as demo.Greeter"},
+	    {"file:///run/x/", 15, "the name of an interface is expected, such as demo.Greeter"},
+	    {"file:a-b", 6, "the name of an interface is expected, such as demo.Greeter"},
+	    {"file:dir/.Greeter", 10, "the name of an interface is expected, such as demo.Greeter"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < FC_COUNT(targets); i++) {
+		fc_address address;
+		fc_error error;
+		char text[400];
+
+		fc_error_clear(&error);
+		assert_int_equal(fc_address_parse(&address, targets[i].text, &error), FARCALL_OK);
+		assert_int_equal(
+		    fc_address_check_target(&address, &error), FARCALL_INVALID_ARGUMENT);
+		assert_int_equal(error.cause, FARCALL_CAUSE_BAD_ADDRESS);
+		snprintf(text, sizeof text, "bad address \"%s\", column %d: %s", targets[i].text,
+		    targets[i].column, targets[i].why);
+		assert_string_equal(error.text, text);
+		fc_address_fini(&address);
+	}
+}
+
+/* A zone that this host lacks is as good as none; other addresses need none. */
+static void
+zones(void **state)
+{
+	static const char *const need[] = {"fe80::1", "fe80::1%nosuchzone", "febf::1"};
+	char zone[UV_IF_NAMESIZE] = "", with_zone[UV_IF_NAMESIZE + 16];
+	const char *const fine[] = {with_zone, "fec0::1", "::1", "127.0.0.1"};
+	size_t room = sizeof zone;
+	fc_place place;
+	fc_error error;
+
+	(void)state;
+	assert_int_equal(uv_if_indextoname(1, zone, &room), 0);
+	snprintf(with_zone, sizeof with_zone, "fe80::1%%%s", zone);
+	for (size_t i = 0; i < FC_COUNT(need); i++) {
+		fc_error_clear(&error);
+		assert_true(fc_place_from_literal(&place, need[i], 80));
+		assert_int_equal(fc_place_check_zone(&place, need[i], &error), FARCALL_UNAVAILABLE);
+		assert_int_equal(error.cause, FARCALL_CAUSE_ADDRESS_NOT_AVAILABLE);
+		assert_non_null(strstr(error.text, need[i]));
+	}
+	for (size_t i = 0; i < FC_COUNT(fine); i++) {
+		assert_true(fc_place_from_literal(&place, fine[i], 80));
+		assert_int_equal(fc_place_check_zone(&place, fine[i], &error), FARCALL_OK);
+	}
 }
 
 static void
@@ -336,6 +409,8 @@ main(void)
 	    clean_test(quotes),
 	    clean_test(all_of_a_list),
 	    clean_test(limits),
+	    clean_test(no_targets),
+	    clean_test(zones),
 	    clean_test(none),
 	    clean_test(out_of_memory),
 	    clean_test(noise),
