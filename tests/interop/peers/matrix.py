@@ -294,15 +294,15 @@ backend farcall
         return ["haproxy", "-db", "-q", "-f", self.folder / "haproxy.cfg"]
 
     def run_haproxy(self):
-        many = "--concurrent_calls=100"
-        self.behind("haproxy", self.haproxy(f"unix@{self.folder}/proxy", f"unix@{self.folder}/s"), OURS, many,
+        self.behind("haproxy", self.haproxy(f"unix@{self.folder}/proxy", f"unix@{self.folder}/s"), OURS,
                     not_of_grpcio=EARLY_ENDS)
         # Sockets of TCP hold megabytes, and a proxy that waits for a window may have to read all that is before it.
         with self.farcall_server() as server, socket.create_server(("127.0.0.1", 0)) as front:
             command = self.haproxy(f"fd@{front.fileno()}", server.address.removeprefix("ipv4:"))
             with Server("haproxy", command, f"ipv4:127.0.0.1:{front.getsockname()[1]}",
                         pass_fds=[front.fileno()]) as proxy:
-                self.farcall_cases("haproxy, TCP -> farcall", proxy, ["concurrent_large_unary"] * 10, many)
+                self.farcall_cases("haproxy, TCP -> farcall", proxy, ["concurrent_large_unary"] * 10,
+                                   "--concurrent_calls=100")
 
 
 # peer: (programs, Python's modules) that it needs
