@@ -115,7 +115,7 @@ call_again(struct line *line)
 {
 	Demo__HelloRequest request = DEMO__HELLO_REQUEST__INIT;
 
-	if (line->call != NULL || line->answered == self.calls)
+	if (line->channel == NULL || line->call != NULL || line->answered == self.calls)
 		return;
 	request.name = line->name;
 	line->call = farcall_call_new(line->channel);
@@ -130,6 +130,14 @@ open_line(struct line *line, const char *name, const char *target)
 	line->channel = farcall_channel_open(target);
 	farcall_channel_set_loop(line->channel, self.loop);
 	farcall_channel_set_timeout_ms(line->channel, 10000);
+}
+
+/* The loop still turns afterwards: nothing may be called on it then. */
+static void
+close_line(struct line *line)
+{
+	farcall_channel_close(line->channel);
+	line->channel = NULL;
 }
 
 /* ---- the loop ---- */
@@ -170,13 +178,18 @@ poll_once(void)
 	return read(signal_pipe[0], &number, 1) == 1 ? number : 0;
 }
 
-static void
+/* Answers SIGTERM if that came meanwhile, or 0. */
+static int
 stop_server(void)
 {
+	int number = 0;
+
 	farcall_server_stop(self.server, 1000);
 	while (!farcall_server_stopped(self.server))
-		poll_once();
+		if (poll_once() == SIGTERM)
+			number = SIGTERM;
 	farcall_server_free(self.server);
+	return number;
 }
 
 int
@@ -203,14 +216,14 @@ main(int argc, char **argv)
 		number = poll_once();
 		if (number != SIGHUP)
 			continue;
-		stop_server();
+		number = stop_server();
 		self.own.answered = self.peer.answered = 0;
 		if (start_server() != 0)
 			break;
 	}
 	rc = number != SIGTERM;
-	farcall_channel_close(self.own.channel);
-	farcall_channel_close(self.peer.channel);
+	close_line(&self.own);
+	close_line(&self.peer);
 	stop_server();
 out:
 	farcall_loop_free(self.loop);
