@@ -189,9 +189,8 @@ farcall_code
 fc_call_misuse(farcall_call *call, const char *what)
 {
 	log_misuse(call, what);
+	/* under way its outcome is its owner's to write */
 	if (call == NULL || call->ops->server || is_client_stream(call) || is_under_way(call))
-		return FARCALL_FAILED_PRECONDITION;
-	if (call->started && is_under_way(call)) /* its outcome is its owner's to write */
 		return FARCALL_FAILED_PRECONDITION;
 	if (call->ops->ended != NULL && call->ops->ended(call)) {
 		say_misuse(call, what);
