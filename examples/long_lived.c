@@ -84,7 +84,7 @@ main(int argc, char **argv)
 		uv_sleep(10);
 	}
 	if (rc == FARCALL_OK)
-		printf("%s calls, none was lost\n", calls > 50 ? "many" : "few");
+		puts(calls >= most ? "no call was lost" : "too few calls");
 	farcall_channel_close(channel);
 	farcall_server_free(server);
 	return rc != FARCALL_OK;
