@@ -92,13 +92,24 @@ run_proceed(fc_task *task)
 	fc_call_drop(&call->call);
 }
 
+void
+fc_hooks_over(fc_server_call *call)
+{
+	if (!call->pended || fc_intercept_stages(&call->call))
+		return;
+	call->pended = false;
+	atomic_fetch_sub(&call->conn->home->n_pended, 1);
+}
+
 static void
 after_begin(fc_server_call *call)
 {
 	fc_error error;
 
-	if (call->stream == NULL)
+	if (call->stream == NULL) {
+		fc_hooks_over(call);
 		return;
+	}
 	fc_error_clear(&error);
 	if (fc_intercept_join(&call->call, &error) != FARCALL_OK)
 		fc_reply_failure(call, error.code, error.cause, error.text);

@@ -141,7 +141,7 @@ typedef struct fc_server_loop {
 
 	/* any thread */
 	atomic_size_t n_conns;  /* the first loop adds, this one takes away */
-	atomic_size_t n_pended; /* calls whose begin has pended, and that live */
+	atomic_size_t n_pended; /* calls whose begin has pended, till ended and resumed */
 	atomic_bool told;       /* `stop` is in the mail */
 	fc_task stop;
 	fc_task gone; /* in the first loop's mail: this one has stopped */
@@ -397,6 +397,7 @@ void fc_hooks_settle(farcall_server *server, farcall_service *service);
 void fc_hooks_arrived(fc_server_call *call, const fc_head *head); /* of a service with extras */
 void fc_hooks_half_closed(fc_server_call *call);
 void fc_hooks_answer(fc_server_call *call); /* its reply is about to be sent */
+void fc_hooks_over(fc_server_call *call);   /* it has ended; once resumed, it pends no more */
 bool fc_catch_all_name(fc_server_call *call, const fc_head *head); /* false: no memory */
 
 /* sessions.c: connections that the program is told of. */

@@ -127,8 +127,8 @@ destroy(farcall_call *base)
 	fc_server_call *call = (fc_server_call *)base;
 	fc_server_conn *conn = call->conn;
 
-	if (FARCALL_UNLIKELY(call->pended))
-		atomic_fetch_sub(&conn->home->n_pended, 1);
+	if (FARCALL_UNLIKELY(call->pended)) /* it was resumed when its loop was gone */
+		fc_hooks_over(call);
 	if (call->packed != NULL)
 		fc_pool_put(conn->home->config.pool, call->packed);
 	if (FARCALL_UNLIKELY(base->flow != NULL))
@@ -153,6 +153,8 @@ detach(fc_server_call *call)
 	fc_list_remove(&call->in_fresh);
 	if (call->deadline.at != 0)
 		fc_timer_stop(conn->loop, &call->deadline);
+	if (FARCALL_UNLIKELY(call->pended))
+		fc_hooks_over(call);
 	fc_intercept_end(&call->call);
 }
 

@@ -73,11 +73,52 @@ so_many_may_pend(void **state)
 	test_pair_fini(&pair);
 }
 
+static farcall_code
+begin_and_hold(farcall_call *call, const farcall_intercepted *about, void *data)
+{
+	farcall_call_hold(call);
+	return begin(call, about, data);
+}
+
+static void
+resume_each(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < MOST; i++) {
+		test_wait_for(&n_held, i + 1);
+		farcall_intercept_resume(held[i], FARCALL_OK);
+	}
+}
+
+/* Who holds one that has ended keeps no other out. */
+static void
+those_that_have_ended_do_not_count(void **state)
+{
+	const farcall_interceptor hooks = {.begin = begin_and_hold};
+	uv_thread_t thread;
+	test_pair pair;
+
+	(void)state;
+	atomic_store(&n_held, 0);
+	test_pair_init(&pair, "127.0.0.1:0");
+	farcall_server_intercept(pair.server, &hooks, sizeof hooks, NULL);
+	farcall_server_set_max_calls(pair.server, 1);
+	test_pair_start(&pair);
+	uv_thread_create(&thread, resume_each, NULL);
+	for (int i = 0; i < MOST; i++)
+		assert_int_equal(call_for(&pair, 60000, NULL), FARCALL_OK);
+	uv_thread_join(&thread);
+	for (int i = 0; i < MOST; i++)
+		farcall_call_free(held[i]);
+	test_pair_fini(&pair);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    clean_test(so_many_may_pend),
+	    clean_test(those_that_have_ended_do_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
