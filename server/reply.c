@@ -127,13 +127,12 @@ destroy(farcall_call *base)
 	fc_server_call *call = (fc_server_call *)base;
 	fc_server_conn *conn = call->conn;
 
-	if (FARCALL_UNLIKELY(call->pended)) /* it was resumed when its loop was gone */
-		fc_hooks_over(call);
 	if (call->packed != NULL)
 		fc_pool_put(conn->home->config.pool, call->packed);
 	if (FARCALL_UNLIKELY(base->flow != NULL))
 		fc_served_free(call);
-	fc_shared_metadata_drop(call->shared);
+	if (call->shared != NULL)
+		fc_shared_metadata_drop(call->shared);
 	fc_call_fini(base);
 	give_free(conn->home, conn, call);
 }
@@ -153,9 +152,10 @@ detach(fc_server_call *call)
 	fc_list_remove(&call->in_fresh);
 	if (call->deadline.at != 0)
 		fc_timer_stop(conn->loop, &call->deadline);
-	if (FARCALL_UNLIKELY(call->pended))
+	if (FARCALL_UNLIKELY(call->call.intercept != NULL)) {
 		fc_hooks_over(call);
-	fc_intercept_end(&call->call);
+		fc_intercept_end(&call->call);
+	}
 }
 
 void
