@@ -10,12 +10,14 @@
 
 #include "runtime/protocol/grpc/text.h"
 
+#include "runtime/base/base64.h"
+
 #define FIELD_MOST 40u /* what HPACK may need for a field beyond name and value */
 
 size_t
 fc_grpc_value_size(const fc_pair *pair)
 {
-	return (pair->flags & FC_PAIR_BINARY) != 0 ? fc_grpc_base64_size(pair->value_size)
+	return (pair->flags & FC_PAIR_BINARY) != 0 ? fc_base64_size(pair->value_size)
 	                                           : pair->value_size;
 }
 
@@ -89,9 +91,10 @@ fc_grpc_metadata(fc_h2 *c, size_t n, const fc_pair *metadata)
 		fc_text value = {pair->value, pair->value_size};
 
 		if ((pair->flags & FC_PAIR_BINARY) != 0) {
-			value.at = (const char *)c->text.data;
-			value.size = fc_grpc_base64_encode(
+			fc_base64_encode(
 			    (char *)c->text.data, (const uint8_t *)pair->value, pair->value_size);
+			value.at = (const char *)c->text.data;
+			value.size = fc_base64_size(pair->value_size);
 		}
 		if (may_be_sent(pair, value))
 			put(c, name, value,

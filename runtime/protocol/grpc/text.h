@@ -1,5 +1,5 @@
 /*
- * text.h: how gRPC writes numbers, messages and bytes into header fields, and its tables of codes.
+ * text.h: how gRPC writes numbers and messages into header fields, and its tables of codes.
  * Pure functions.
  */
 #ifndef FC_PROTOCOL_GRPC_TEXT_H
@@ -22,13 +22,6 @@ size_t fc_grpc_percent_encode(char *to, const char *text, size_t size);
 
 /* Never fails: what is no escape stays as it is. At most `size` bytes; `to` may be `text`. */
 size_t fc_grpc_percent_decode(char *to, const char *text, size_t size);
-
-/* base64.c: RFC 4648 section 4, for "-bin" metadata. */
-size_t fc_grpc_base64_size(size_t size); /* encoded, without padding */
-size_t fc_grpc_base64_encode(char *to, const uint8_t *bytes, size_t size);
-
-/* Padded or not. At most size / 4 * 3 + 2 bytes. false: not base64. */
-bool fc_grpc_base64_decode(uint8_t *to, size_t *to_size, const char *text, size_t size);
 
 /* status.c */
 farcall_code fc_grpc_code_of_http(unsigned status); /* doc/http-grpc-status-mapping.md */

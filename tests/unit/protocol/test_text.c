@@ -1,5 +1,5 @@
 /*
- * gRPC's texts and tables: timeout, percent-encoding, base64, status maps; and the chain of bytes.
+ * gRPC's texts and tables: timeout, percent-encoding, status maps; and the chain of bytes.
  */
 #include "tests/support/test.h"
 
@@ -80,46 +80,6 @@ percent(void **state)
 	for (size_t i = 0; i < FC_COUNT(lenient); i++) {
 		to[fc_grpc_percent_decode(to, lenient[i].encoded, strlen(lenient[i].encoded))] = 0;
 		assert_string_equal(to, lenient[i].plain);
-	}
-}
-
-static void
-base64(void **state)
-{
-	static const char *const pairs[][2] = {{"", ""}, {"f", "Zg"}, {"fo", "Zm8"},
-	    {"foo", "Zm9v"}, {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"},
-	    {"\xfb\xff\xfe", "+//+"}};
-	static const char *const bad[] = {"A", "AAAAA", "=", "====", "A===", "AA=A",
-	    "A-==", "Zg =", "Zg===", "Zm9v=", "\xff\xff"};
-	uint8_t bytes[300], back[300];
-	char text[400];
-	size_t size;
-	test_random random;
-
-	(void)state;
-	for (size_t i = 0; i < FC_COUNT(pairs); i++) {
-		size_t n = strlen(pairs[i][0]);
-
-		text[fc_grpc_base64_encode(text, (const uint8_t *)pairs[i][0], n)] = 0;
-		assert_string_equal(text, pairs[i][1]);
-		assert_int_equal(fc_grpc_base64_size(n), strlen(text));
-		while (strlen(text) % 4 != 0)
-			strcat(text, "=");
-		assert_true(fc_grpc_base64_decode(back, &size, text, strlen(text)));
-		assert_int_equal(size, n);
-		assert_memory_equal(back, pairs[i][0], n);
-	}
-	for (size_t i = 0; i < FC_COUNT(bad); i++)
-		assert_false(fc_grpc_base64_decode(back, &size, bad[i], strlen(bad[i])));
-	test_random_seed(&random, 3);
-	for (size_t n = 0; n < sizeof bytes; n++) {
-		for (size_t i = 0; i < n; i++)
-			bytes[i] = (uint8_t)test_random_next(&random);
-		size = fc_grpc_base64_encode(text, bytes, n);
-		assert_int_equal(size, fc_grpc_base64_size(n));
-		assert_true(fc_grpc_base64_decode(back, &size, text, size));
-		assert_int_equal(size, n);
-		assert_memory_equal(back, bytes, n);
 	}
 }
 
@@ -269,7 +229,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    clean_test(timeouts),
 	    clean_test(percent),
-	    clean_test(base64),
 	    clean_test(status_maps),
 	    clean_test(chain_agrees_with_a_counter),
 	    clean_test(chain_without_memory),
