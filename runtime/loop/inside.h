@@ -52,7 +52,6 @@ struct farcall_loop {
 	atomic_bool sleeping;
 };
 
-
 /* Around a task that another thread may take the loop from: inside it the thread is not the owner,
  * so that nothing it calls touches the loop. To be said before it can be taken, and only if it was
  * not. */
