@@ -121,6 +121,7 @@ typedef struct fc_line fc_line;
 /* The places of a target, each begun a little after the one before it. */
 typedef struct fc_race {
 	size_t next;      /* place to begin */
+	uint64_t failed;  /* places that have, once; a bit each */
 	bool tried;       /* some place could be begun */
 	fc_list lines;    /* that connect */
 	fc_timer stagger; /* then the next one is begun, or those that have failed again */

@@ -64,17 +64,38 @@ is_under_way(fc_race *race, size_t place)
 	return false;
 }
 
-/* All have been begun. */
+static void
+note_failure(fc_race *race, size_t place)
+{
+	race->failed |= UINT64_C(1) << place;
+}
+
+static bool
+each_has_failed(const fc_subchannel *sub)
+{
+	return sub->race.failed == UINT64_MAX >> (FC_CLIENT_PLACES_MOST - sub->resolver.n);
+}
+
+static bool
+is_allowed(const farcall_channel *channel, size_t place)
+{
+	return channel->insecure || fc_place_is_local(&channel->sub.resolver.places[place]);
+}
+
+/* All have been begun; so those that are not under way have failed. */
 static void
 wait_for_another_round(farcall_channel *channel)
 {
 	fc_subchannel *sub = &channel->sub;
-	size_t under_way = 0;
 
-	fc_list_each (item, next, &sub->race.lines)
-		under_way++;
-	if (under_way != 0 && under_way < sub->resolver.n)
+	if (fc_list_empty(&sub->race.lines))
+		return;
+	for (size_t i = 0; i < sub->resolver.n; i++) {
+		if (!is_allowed(channel, i) || is_under_way(&sub->race, i))
+			continue;
 		fc_timer_start(channel->loop, &sub->race.stagger, sub->retry_at);
+		return;
+	}
 }
 
 /* Begins the next place that can be begun. Without memory for the timer it waits until the one
@@ -94,9 +115,10 @@ go_on(farcall_channel *channel)
 
 		if (is_under_way(race, at))
 			continue;
-		if (!channel->insecure && !fc_place_is_local(place)) {
+		if (!is_allowed(channel, at)) {
 			if (!race->tried)
 				fc_subchannel_note_insecure(channel, place);
+			note_failure(race, at);
 			continue;
 		}
 		race->tried = true;
@@ -104,6 +126,7 @@ go_on(farcall_channel *channel)
 		line = fc_line_open(channel, place, sub->patience, &error);
 		if (line == NULL) {
 			fc_subchannel_note(channel, &error);
+			note_failure(race, at);
 			continue;
 		}
 		line->place = at;
@@ -142,6 +165,7 @@ bool
 fc_race_start(farcall_channel *channel)
 {
 	channel->sub.race.next = 0;
+	channel->sub.race.failed = 0;
 	channel->sub.race.tried = false;
 	return go_on(channel);
 }
@@ -152,22 +176,33 @@ fc_race_has(const fc_line *line)
 	return !fc_list_empty(&line->in_race);
 }
 
+/* Those that are still under way are not wanted. */
+static void
+end_all(farcall_channel *channel)
+{
+	fc_list *line;
+
+	fc_timer_stop(channel->loop, &channel->sub.race.stagger);
+	while ((line = fc_list_pop(&channel->sub.race.lines)) != NULL)
+		fc_line_end(FC_CONTAINER(line, fc_line, in_race));
+}
+
 bool
 fc_race_lost(farcall_channel *channel, fc_line *line)
 {
 	fc_list_remove(&line->in_race);
-	return go_on(channel);
+	note_failure(&channel->sub.race, line->place);
+	if (!each_has_failed(&channel->sub))
+		return go_on(channel);
+	end_all(channel);
+	return false;
 }
 
 void
 fc_race_won(farcall_channel *channel, fc_line *line)
 {
-	fc_list *other;
-
 	fc_list_remove(&line->in_race);
-	fc_timer_stop(channel->loop, &channel->sub.race.stagger);
-	while ((other = fc_list_pop(&channel->sub.race.lines)) != NULL)
-		fc_line_end(FC_CONTAINER(other, fc_line, in_race));
+	end_all(channel);
 }
 
 void

@@ -49,7 +49,7 @@ post(fc_server_call *call)
 	head->task.run = run;
 	head->call = call;
 	fc_refs_hold(&call->call.refs);
-	call->call.head_sent = true;
+	call->call.head_sent = call->head_posted = true;
 	if (fc_reply_post(call, &head->task))
 		return FARCALL_OK;
 	fc_call_drop(&call->call); /* not the last: the program has one */
@@ -70,5 +70,5 @@ farcall_call_send_head(farcall_call *base)
 		return base->code;
 	if (farcall_call_cancelled(base))
 		return FARCALL_CANCELLED;
-	return base->head_sent ? FARCALL_OK : post(call);
+	return call->head_posted ? FARCALL_OK : post(call);
 }

@@ -265,6 +265,7 @@ typedef struct fc_server_call {
 	size_t unsent;     /* the call's part of the connection's */
 
 	/* the handler, then whoever completes the call */
+	bool head_posted; /* by farcall_call_send_head() */
 	ProtobufCMessage *reply;
 	atomic_uint phase;
 	farcall_code result;

@@ -113,7 +113,7 @@ fc_server_call_new(fc_server_conn *conn, const fc_route *route)
 	call->shared = NULL;
 	call->half_closed = call->counted = call->pended = false;
 	call->code = FARCALL_OK;
-	call->skipped = call->postponed = false;
+	call->skipped = call->postponed = call->head_posted = false;
 	call->unsent = 0;
 	atomic_init(&call->phase, 0);
 	call->result = FARCALL_OK;

@@ -243,7 +243,8 @@ FARCALL_API void farcall_call_recv_async(farcall_call *call, farcall_done *done,
  * the end; a server that has nothing to send yet sends it by this, for clients that wait for it: in
  * a handler of any shape, or while its call pends, in the thread that sends. From then on it is too
  * late for farcall_call_add_metadata(). Never blocks; harmless when the head has gone. Else than
- * OK: the call has ended, or there is no memory; then it still goes with the first message. */
+ * OK: the call has ended, its metadata were refused (that is its outcome), or there is no memory;
+ * then the head still goes with the first message. FAILED_PRECONDITION for misuse. */
 FARCALL_API farcall_code farcall_call_send_head(farcall_call *call);
 
 /* Client: waits for that, in the place of the thread that receives: OK, and farcall_call_metadata()

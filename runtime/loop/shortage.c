@@ -97,10 +97,11 @@ fc_shortage_full(fc_crew *crew)
 void
 fc_shortage_last(fc_crew *crew)
 {
-	fc_crew_shortage shortage = {.last = true, .name = crew->work->kind->name};
+	fc_crew_shortage shortage = {.last = true};
 
 	if (crew->on_short == NULL || crew->most < 3)
 		return;
+	shortage.name = crew->work->kind->name;
 	fc_lock(&crew->lock);
 	shortage.threads = crew->n_hands;
 	shortage.at_work = at_work(crew);

@@ -261,6 +261,58 @@ any_order(void **state)
 		wire_run(any_order_, seed % 2 == 0);
 }
 
+/* All that was written from `at` on: a header block stands together. */
+static void
+check_blocks(const wire *w, size_t at)
+{
+	bool open = false;
+	unsigned more = 0;
+
+	while (at + 9 <= w->out_size) {
+		const uint8_t *head = w->out + at;
+
+		assert_int_equal(head[3] == FC_H2_CONTINUATION, open);
+		more += open;
+		if (head[3] == FC_H2_HEADERS || head[3] == FC_H2_CONTINUATION)
+			open = (head[4] & FC_H2_END_HEADERS) == 0;
+		at += 9 + ((size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2]);
+	}
+	assert_false(open);
+	assert_int_equal(more, 2);
+}
+
+/* RFC 9113 6.10: nothing stands between HEADERS and its CONTINUATION, wherever a write ended. */
+static void
+a_header_block_is_one_(wire *w)
+{
+	static char value[20000];
+	const fc_pair pairs[] = {{.name = "a", .name_size = 1, .value = value, .value_size = 20000},
+	    {.name = "b", .name_size = 1, .value = value, .value_size = 20000}};
+	test_random random = {seed};
+	size_t before;
+
+	memset(value, '~', sizeof value); /* Huffman's code is longer */
+	much_waits(w, 20000);
+	before = w->out_size;
+	assert_int_equal(ops->send_head(w->engine, wire_stream(w, 3), 2, pairs), FC_SEND_OK);
+	while (w->engine->out.size != 0) {
+		bool ends = test_random_below(&random, 3) == 0;
+
+		wire_take_some(w, ends ? 16393 : test_random_below(&random, 9000));
+		wire_ping(w, false, "12345678");
+	}
+	wire_take_output(w);
+	check_blocks(w, before);
+}
+
+static void
+a_header_block_is_one(void **state)
+{
+	(void)state;
+	for (seed = 1; seed <= 20; seed++)
+		wire_run(a_header_block_is_one_, false);
+}
+
 int
 main(void)
 {
@@ -275,6 +327,7 @@ main(void)
 	    clean_test(they_are_counted_until_written),
 	    clean_test(they_are_dropped_with_the_rest),
 	    clean_test(any_order),
+	    clean_test(a_header_block_is_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,20 +162,26 @@ fc_h2_output(fc_engine *c, fc_piece *pieces, size_t most)
 }
 
 /* So many bytes of `out`, from where a frame begins: how much of the last frame is not among them?
- * A frame's head is never cut between two chunks. */
+ * A header block counts as one frame, since nothing may stand within it (RFC 9113 6.10); it is put
+ * there whole. A frame's head is never cut between two chunks. */
 static size_t
 rest_of_frame(const fc_chain *out, size_t size)
 {
 	const fc_chunk *chunk = out->first;
 	size_t before = 0, at = 0; /* bytes in front of `chunk`, and of the next frame */
+	bool open = false;         /* a header block goes on */
 
-	while (at < size) {
+	while (at < size || open) {
+		const uint8_t *head;
+
 		while (chunk != out->last && at - before >= chunk->to - chunk->from) {
 			before += chunk->to - chunk->from;
 			chunk = (const fc_chunk *)chunk->block.next;
 		}
-		at += FC_H2_HEAD +
-		    (fc_get32((const uint8_t *)chunk + chunk->from + (at - before)) >> 8);
+		head = (const uint8_t *)chunk + chunk->from + (at - before);
+		at += FC_H2_HEAD + (fc_get32(head) >> 8);
+		open = (head[3] == FC_H2_HEADERS || head[3] == FC_H2_CONTINUATION) &&
+		    (head[4] & FC_H2_END_HEADERS) == 0;
 	}
 	return at - size;
 }

@@ -164,6 +164,26 @@ rounds_end_with_the_black_hole(void **state)
 	end_race(&f);
 }
 
+/* Though the one that failed first is under way again when the last one fails. */
+static void
+two_black_holes_end_too(void **state)
+{
+	static const char *const names[] = {"h1", "h2"};
+	fixture f;
+	uint64_t start;
+
+	(void)state;
+	begin_race(&f, 2, names);
+	start = f.clock.now;
+	assert_int_equal(call_with_timeout(&f, 120000), FARCALL_UNAVAILABLE);
+	assert_int_equal(f.clock.now - start, FC_CONNECT_LEAST_NS + FC_RACE_STAGGER_NS);
+	assert_int_equal(farcall_channel_state(f.channel), FARCALL_TRANSIENT_FAILURE);
+	assert_int_equal(f.channel->sub.race.stagger.at, 0);
+	turns(&f, 4);
+	assert_int_equal(n_lines(&f), 0);
+	end_race(&f);
+}
+
 static void
 a_dead_one_costs_nothing(void **state)
 {
@@ -408,6 +428,7 @@ main(void)
 	    clean_test(each_black_hole_costs_one_more),
 	    clean_test(who_comes_back_is_found_beside_a_black_hole),
 	    clean_test(rounds_end_with_the_black_hole),
+	    clean_test(two_black_holes_end_too),
 	    clean_test(a_dead_one_costs_nothing),
 	    clean_test(a_failure_does_not_wait_for_the_pause),
 	    clean_test(the_first_alive_is_taken_alone),
