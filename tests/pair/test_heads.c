@@ -208,6 +208,41 @@ it_goes_once_and_takes_no_more_then(void **state)
 	}
 }
 
+static farcall_code
+refused(farcall_call *call)
+{
+	Stream__Message reply = STREAM__MESSAGE__INIT;
+
+	assert_int_equal(stream_test_chat__send_reply(call, &reply), FARCALL_FAILED_PRECONDITION);
+	assert_int_equal(farcall_call_send_head(call), FARCALL_OK);
+	atomic_store(&stage_of(call)->call, call);
+	atomic_fetch_add(&stage_of(call)->steps, 1);
+	return FARCALL_PENDING;
+}
+
+/* On a lent loop: there is no message then that could have brought it. */
+static void
+it_goes_though_a_step_was_refused(void **state)
+{
+	stage s;
+	puppet_call c;
+
+	(void)state;
+	stage_init(&s, true);
+	s.ops.chat = refused;
+	stage_register(&s);
+	stage_open(&s);
+	test_log_catch();
+	puppet_open(&s.p, &c, chat, 0, NULL);
+	puppet_until(&s.p, c.head && atomic_load(&s.steps) == 1);
+	assert_false(c.ended);
+	farcall_call_complete(s.call, FARCALL_OK);
+	assert_ended(&c, 0, FARCALL_OK, "");
+	assert_int_equal(test_log_count(), 1);
+	test_log_release();
+	stage_end(&s);
+}
+
 /* More than the peer takes. */
 static farcall_code
 much(farcall_call *call)
@@ -437,6 +472,7 @@ main(void)
 	    clean_test(a_pending_call_sends_it),
 	    clean_test(a_failure_follows_it),
 	    clean_test(it_goes_once_and_takes_no_more_then),
+	    clean_test(it_goes_though_a_step_was_refused),
 	    clean_test(too_much_of_it_ends_the_call),
 	    clean_test(a_client_waits_for_it),
 	    clean_test(a_callback_is_told_of_it),
