@@ -223,6 +223,8 @@ too_deep_ends_at_the_deadline(void **state)
 	assert_int_equal(pair_test_custom(call, &request, &reply), FARCALL_DEADLINE_EXCEEDED);
 	farcall_call_free(call);
 	assert_int_equal(test_echo(pair.channel, "well"), FARCALL_OK);
+	farcall_server_stop(pair.server, 0);
+	farcall_server_wait(pair.server); /* for handlers that still go down */
 	farcall_channel_close(w.channel);
 	test_pair_fini(&pair);
 }
