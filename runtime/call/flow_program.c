@@ -461,6 +461,16 @@ await_message(fc_flow *flow, fc_error *error)
 	return code;
 }
 
+/* A blocking step of the receiver's; ended by leave(). */
+static farcall_code
+begin_receiving(fc_flow *flow, fc_error *error)
+{
+	fc_error_clear(error);
+	if (flow->ops->may_block(flow->call, error) != FARCALL_OK)
+		return refuse(flow, error);
+	return enter(&flow->has_receiver) ? FARCALL_OK : misuse(flow, two_receive);
+}
+
 farcall_code
 fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 {
@@ -468,11 +478,9 @@ fc_flow_recv(fc_flow *flow, const ProtobufCMessage **message)
 	farcall_code code;
 	fc_error error;
 
-	fc_error_clear(&error);
-	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return refuse(flow, &error);
-	if (!enter(&flow->has_receiver))
-		return misuse(flow, two_receive);
+	code = begin_receiving(flow, &error);
+	if (code != FARCALL_OK)
+		return code;
 	code = await_message(flow, &error);
 	if (code != FARCALL_OK)
 		refuse(flow, &error);
@@ -503,11 +511,9 @@ fc_flow_recv_head(fc_flow *flow)
 	farcall_code code;
 	fc_error error;
 
-	fc_error_clear(&error);
-	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return refuse(flow, &error);
-	if (!enter(&flow->has_receiver))
-		return misuse(flow, two_receive);
+	code = begin_receiving(flow, &error);
+	if (code != FARCALL_OK)
+		return code;
 	fc_lock(&flow->lock);
 	code = await(flow, &flow->recv, has_head, &flow->readable, &error);
 	if (code == FARCALL_OK)
@@ -552,11 +558,9 @@ fc_flow_finish(fc_flow *flow)
 	farcall_code code;
 	fc_error error;
 
-	fc_error_clear(&error);
-	if (flow->ops->may_block(flow->call, &error) != FARCALL_OK)
-		return refuse(flow, &error);
-	if (!enter(&flow->has_receiver))
-		return misuse(flow, two_receive);
+	code = begin_receiving(flow, &error);
+	if (code != FARCALL_OK)
+		return code;
 	discard(flow);
 	fc_lock(&flow->lock);
 	code = await(flow, &flow->recv, is_over, &flow->readable, &error);

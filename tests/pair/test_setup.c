@@ -5,6 +5,10 @@
 
 #include <stdio.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 static void
 expect_error(farcall_server *server, farcall_code code, farcall_cause cause, const char *text)
 {
@@ -344,6 +348,29 @@ after_the_stop_is_only_a_log_line(void **state)
 	test_pair_fini(&pair);
 }
 
+#ifdef TCP_NOTSENT_LOWAT
+/* At both ends: what is written later waits behind this much, and no more. */
+static void
+the_system_holds_little_that_is_unsent(void **state)
+{
+	unsigned n = 0, unsent;
+	test_pair pair;
+
+	(void)state;
+	test_pair_init(&pair, "127.0.0.1:0");
+	test_pair_start(&pair);
+	assert_int_equal(test_echo(pair.channel, "connected"), FARCALL_OK);
+	for (int fd = 0; fd < 256; fd++) {
+		socklen_t size = sizeof unsent;
+
+		if (getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, &size) == 0)
+			n += unsent == 128 * 1024;
+	}
+	assert_int_equal(n, 2);
+	test_pair_fini(&pair);
+}
+#endif
+
 static void
 addresses_outlive_the_stop(void **state)
 {
@@ -370,6 +397,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    clean_test(addresses_outlive_the_stop),
+#ifdef TCP_NOTSENT_LOWAT
+	    clean_test(the_system_holds_little_that_is_unsent),
+#endif
 	    clean_test(null_is_harmless),
 	    clean_test(the_first_error_sticks),
 	    clean_test(wrong_steps_are_named),

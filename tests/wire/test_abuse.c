@@ -5,8 +5,7 @@
 #include "tests/support/test.h"
 
 #include "tests/support/wire.h"
-
-#include <stdio.h>
+#include "tests/wire/floods.h"
 
 static const fc_engine_ops *const ops = &fc_h2_engine;
 
@@ -18,19 +17,6 @@ static const fc_engine_ops *const ops = &fc_h2_engine;
 		wire_run(name##_, false); \
 	}                                 \
 	static void name##_(wire *w)
-
-static void
-calm_down(wire *w, const char *text)
-{
-	char end[200];
-	const char *said = wire_said(w);
-	size_t size = (size_t)snprintf(
-	    end, sizeof end, "GOAWAY %u ENHANCE_YOUR_CALM \"%s\"\n", w->engine->last_in, text);
-
-	assert_true(wire_is_dead(w));
-	assert_true(strlen(said) >= size);
-	assert_string_equal(said + strlen(said) - size, end);
-}
 
 /* ---- resets ---- */
 
@@ -64,7 +50,7 @@ SERVER(rapid_reset)
 		call_and_reset(w, id);
 	assert_false(wire_is_dead(w));
 	call_and_reset(w, id);
-	calm_down(w, "too many streams were reset");
+	wire_calms_down(w, "too many streams were reset");
 }
 
 static void
@@ -97,7 +83,7 @@ answers_pay_for_resets_(wire *w)
 		assert_false(wire_is_dead(w));
 	}
 	call_and_reset(w, id);
-	calm_down(w, "too many streams were reset");
+	wire_calms_down(w, "too many streams were reset");
 }
 
 static void
@@ -191,7 +177,7 @@ made_you_reset_(wire *w)
 	}
 	wire_call(w, id, false);
 	provocations[provocation](w, id);
-	calm_down(w, "too many streams were reset");
+	wire_calms_down(w, "too many streams were reset");
 }
 
 static void
@@ -212,7 +198,7 @@ refused_streams_(wire *w)
 		wire_call(w, 2 * i + 1, true);
 	assert_false(wire_is_dead(w));
 	wire_call(w, 2 * 1000 + 1, true);
-	calm_down(w, "too many streams were reset");
+	wire_calms_down(w, "too many streams were reset");
 }
 
 static void
@@ -225,100 +211,10 @@ refused_streams(void **state)
 /* ---- frames that do no work ---- */
 
 static void
-empty_data(wire *w)
-{
-	wire_data(w, 1, false, NULL, 0);
-}
-
-static void
-padding_only(wire *w)
-{
-	wire_frame(w, FC_H2_DATA, FC_H2_PADDED, 1, "\3\0\0\0", 4);
-}
-
-static void
-ping(wire *w)
-{
-	wire_ping(w, false, "........");
-}
-
-static void
-settings(wire *w)
-{
-	wire_settings(w, NULL, 0);
-}
-
-static void
-priority(wire *w)
-{
-	wire_frame(w, FC_H2_PRIORITY, 0, 1, "\0\0\0\0\0", 5);
-}
-
-static void
-window(wire *w)
-{
-	wire_window(w, 1, 1);
-}
-
-static void
-unknown(wire *w)
-{
-	wire_frame(w, 200, 0, 1, "x", 1);
-}
-
-static void
-stray_ack(wire *w)
-{
-	wire_ack(w);
-}
-
-static const struct flood {
-	void (*frame)(wire *w);
-	unsigned burst, a_second, a_work;
-	const char *text;
-	bool puts_by; /* what work gave before it was needed: that of the call's HEADERS */
-} floods[] = {
-    {empty_data, 100, 10, 1, "too many empty DATA frames", false},
-    {padding_only, 100, 10, 1, "too many empty DATA frames", false},
-    {ping, 100, 2, 8, "too_many_pings", false},
-    {settings, 100, 1, 1, "too many SETTINGS frames", false},
-    {priority, 1000, 100, 16, "too many PRIORITY frames", false},
-    {window, 1000, 100, 16, "too many WINDOW_UPDATE frames", true},
-    {unknown, 1000, 10, 1, "too many frames without a meaning", false},
-    {stray_ack, 1000, 10, 1, "too many frames without a meaning", false},
-};
-static const struct flood *flood;
-
-static void
-flood_(wire *w)
-{
-	w->quiet = true;
-	wire_greeting(w);
-	wire_call(w, 1, false);
-	for (unsigned i = 0; i < flood->burst + (flood->puts_by ? flood->a_work : 0); i++)
-		flood->frame(w);
-	assert_false(wire_is_dead(w));
-	w->now += FC_NS_PER_S;
-	for (unsigned i = 0; i < flood->a_second; i++)
-		flood->frame(w);
-	assert_false(wire_is_dead(w));
-	/* Work earns some more. */
-	wire_message(w, 1, false, "work");
-	for (unsigned i = 0; i < flood->a_work; i++)
-		flood->frame(w);
-	assert_false(wire_is_dead(w));
-	flood->frame(w);
-	calm_down(w, flood->text);
-}
-
-static void
 floods_end_the_connection(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < FC_COUNT(floods); i++) {
-		flood = &floods[i];
-		wire_run(flood_, false);
-	}
+	floods_run(false);
 }
 
 /* The windows of much that was sent may all come late: 16 for each frame, 65,536 at most. */
@@ -334,7 +230,7 @@ late_windows_(wire *w)
 		wire_window(w, 1, 1);
 	assert_false(wire_is_dead(w));
 	wire_window(w, 1, 1);
-	calm_down(w, "too many WINDOW_UPDATE frames");
+	wire_calms_down(w, "too many WINDOW_UPDATE frames");
 }
 
 static void
@@ -360,7 +256,7 @@ frames_on_closed_streams_(wire *w)
 		wire_rst(w, 1, FC_H2_CANCEL);
 	assert_false(wire_is_dead(w));
 	wire_rst(w, 1, FC_H2_CANCEL);
-	calm_down(w, "too many frames on streams that are closed");
+	wire_calms_down(w, "too many frames on streams that are closed");
 }
 
 static void
@@ -383,7 +279,7 @@ SERVER(dropped_data_earns_nothing)
 	}
 	assert_false(wire_is_dead(w));
 	wire_ping(w, false, "........");
-	calm_down(w, "too_many_pings");
+	wire_calms_down(w, "too_many_pings");
 }
 
 /* As a busy peer does: a window update and a ping for each message. */
@@ -417,7 +313,7 @@ SERVER(settings_with_32_entries)
 	assert_false(wire_is_dead(w));
 	wire_said(w);
 	wire_settings(w, pairs, 33);
-	calm_down(w, "SETTINGS with more than 32 entries");
+	wire_calms_down(w, "SETTINGS with more than 32 entries");
 }
 
 /* ---- output that nobody reads ---- */
@@ -445,7 +341,7 @@ SERVER(induced_frames_congest)
 	assert_false(wire_is_dead(w));
 	w->engine->idle[FC_IDLE_PING].spent = 0;
 	wire_ping(w, false, "........");
-	calm_down(w, "too many answers wait to be read");
+	wire_calms_down(w, "too many answers wait to be read");
 }
 
 SERVER(large_heads_congest)

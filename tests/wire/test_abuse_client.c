@@ -6,8 +6,7 @@
 #include "tests/support/test.h"
 
 #include "tests/support/wire.h"
-
-#include <stdio.h>
+#include "tests/wire/floods.h"
 
 static const fc_engine_ops *const ops = &fc_h2_engine;
 
@@ -23,118 +22,10 @@ static const fc_engine_ops *const ops = &fc_h2_engine;
 #define SERVER(name) ENGINE(name, false)
 
 static void
-calm_down(wire *w, const char *text)
-{
-	char end[200];
-	const char *said = wire_said(w);
-	size_t size =
-	    (size_t)snprintf(end, sizeof end, "GOAWAY 0 ENHANCE_YOUR_CALM \"%s\"\n", text);
-
-	assert_true(wire_is_dead(w));
-	assert_true(strlen(said) >= size);
-	assert_string_equal(said + strlen(said) - size, end);
-}
-
-/* ---- frames that do no work ---- */
-
-static void
-empty_data(wire *w)
-{
-	wire_data(w, 1, false, NULL, 0);
-}
-
-static void
-padding_only(wire *w)
-{
-	wire_frame(w, FC_H2_DATA, FC_H2_PADDED, 1, "\3\0\0\0", 4);
-}
-
-static void
-ping(wire *w)
-{
-	wire_ping(w, false, "........");
-}
-
-static void
-settings(wire *w)
-{
-	wire_settings(w, NULL, 0);
-}
-
-static void
-priority(wire *w)
-{
-	wire_frame(w, FC_H2_PRIORITY, 0, 1, "\0\0\0\0\0", 5);
-}
-
-static void
-window(wire *w)
-{
-	wire_window(w, 1, 1);
-}
-
-static void
-unknown(wire *w)
-{
-	wire_frame(w, 200, 0, 1, "x", 1);
-}
-
-static void
-stray_ack(wire *w)
-{
-	wire_ack(w);
-}
-
-static const struct flood {
-	void (*frame)(wire *w);
-	unsigned burst, a_second, a_work;
-	const char *text;
-	unsigned
-	    put_by; /* what the call has earned before: its two frames, and the answer's head */
-} floods[] = {
-    {empty_data, 100, 10, 1, "too many empty DATA frames", 0},
-    {padding_only, 100, 10, 1, "too many empty DATA frames", 0},
-    {ping, 100, 2, 8, "too_many_pings", 0},
-    {settings, 100, 1, 1, "too many SETTINGS frames", 0},
-    {priority, 1000, 100, 16, "too many PRIORITY frames", 0},
-    {window, 1000, 100, 16, "too many WINDOW_UPDATE frames", 3 * 16},
-    {unknown, 1000, 10, 1, "too many frames without a meaning", 0},
-    {stray_ack, 1000, 10, 1, "too many frames without a meaning", 0},
-};
-static const struct flood *flood;
-
-static void
-flood_(wire *w)
-{
-	w->quiet = true;
-	wire_greeting(w);
-	wire_open_stream(w);
-	wire_send(w, 1, "q", true);
-	wire_take_output(w);
-	wire_response(w, 1);
-	for (unsigned i = 0; i < flood->burst + flood->put_by; i++)
-		flood->frame(w);
-	assert_false(wire_is_dead(w));
-	w->now += FC_NS_PER_S;
-	for (unsigned i = 0; i < flood->a_second; i++)
-		flood->frame(w);
-	assert_false(wire_is_dead(w));
-	wire_message(w, 1, false, "work"); /* earns some more */
-	for (unsigned i = 0; i < flood->a_work; i++)
-		flood->frame(w);
-	assert_false(wire_is_dead(w));
-	flood->frame(w);
-	calm_down(w, flood->text);
-}
-
-static void
 floods_end_the_connection(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < FC_COUNT(floods); i++) {
-		flood = &floods[i];
-		wire_run(flood_, true);
-	}
+	floods_run(true);
 }
 
 CLIENT(settings_with_32_entries)
@@ -150,7 +41,7 @@ CLIENT(settings_with_32_entries)
 	assert_false(wire_is_dead(w));
 	wire_said(w);
 	wire_settings(w, pairs, 33);
-	calm_down(w, "SETTINGS with more than 32 entries");
+	wire_calms_down(w, "SETTINGS with more than 32 entries");
 }
 
 CLIENT(answers_that_nobody_reads)
@@ -160,11 +51,11 @@ CLIENT(answers_that_nobody_reads)
 	w->quiet = true;
 	for (unsigned i = 0; i < 1000; i++) {
 		w->engine->idle[FC_IDLE_PING].spent = 0;
-		ping(w);
+		wire_ping(w, false, "........");
 	}
 	assert_false(ops->congested(w->engine));
 	w->engine->idle[FC_IDLE_PING].spent = 0;
-	ping(w);
+	wire_ping(w, false, "........");
 	assert_true(ops->congested(w->engine));
 	wire_take_output(w);
 	assert_false(ops->congested(w->engine));
@@ -187,7 +78,7 @@ a_block_in_pieces_(wire *w)
 	if (continuations <= 8)
 		assert_false(wire_is_dead(w));
 	else
-		calm_down(
+		wire_calms_down(
 		    w, "header block of stream 1: more than 8 CONTINUATION frames or 65536 bytes");
 }
 
